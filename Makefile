@@ -1,0 +1,45 @@
+# make demo: the whole pipeline on the bundled sample. make test: the tests. Both install first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN ?= data/demo
+
+.PHONY: help install demo test lint bench clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## everything into .venv, with the pinned versions of constraints.txt, and the embedded model's weights
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed – $$($(PYTHON) --version) – name one with make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,train,dev]'
+	$(BIN)/python -m pipeline.fetch_weights
+	touch $@
+
+demo: install ## wiki pages → dataset → discriminator → report, on the bundled sample, without a key
+	$(BIN)/python -m pipeline.collect --source sample --data $(RUN)
+	$(BIN)/python -m pipeline.create_qa --import data/sample/qa.csv --data $(RUN)
+	$(BIN)/python -m pipeline.create_qa --limit 40 --data $(RUN)
+	$(BIN)/python -m pipeline.train --data $(RUN)
+	$(BIN)/python -m pipeline.ask "Who won the women's marathon at the 2020 Summer Olympics?" --data $(RUN)
+	$(BIN)/python -m pipeline.report --data $(RUN)
+
+test: install ## lint, types, layers and tests
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest
+
+lint: install ## mend what can be mended, and say the rest
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: install ## measurements, as ratios against something run side by side
+	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove the demo's run folder
+	rm -rf $(RUN)

@@ -1,0 +1,205 @@
+"""What all commands share: exit codes, errors as sentences, progress, the summary, and skipping finished work."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline import __version__, settings
+from pipeline.errors import PipelineError
+from pipeline.store import RunFolder, sha256_of, storage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+_PLAIN_LINE_SECONDS = 5.0
+_VERSIONS_THAT_MATTER = (
+    "beautifulsoup4", "bm25s", "numpy", "onnxruntime", "openai", "pandas", "pyarrow", "scikit-learn", "sentencex", "tiktoken",
+    "wikipedia-api", "xllamacpp",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a stage made: counts by name, the file to look at, the next command; `failure` makes the exit code 1."""
+
+    counts: dict[str, Any]
+    path: Path
+    outputs: tuple[Path, ...] = ()
+    lines: tuple[str, ...] = ()
+    then: str = ""
+    failure: PipelineError | None = None
+    finish: bool = True
+    """whether the stage came to its end and may stand in the manifest"""
+
+
+@dataclass(slots=True)
+class Run:
+    """One call of one command: its folder, how much it says, and since when it runs."""
+
+    stage: str
+    folder: RunFolder
+    quiet: bool
+    as_json: bool
+    force: bool
+    started: float = field(default_factory=time.monotonic)
+
+    def say(self, line: str) -> None:
+        """Say something to the person who watches (stderr)."""
+        if not self.quiet:
+            click.echo(line, err=True)
+
+    @contextmanager
+    def progress(self, total: int | None, what: str, unit: str) -> Iterator[Progress]:
+        """Show a bar with rate and ETA on stderr; plain lines every few seconds where it is no terminal."""
+        from tqdm import tqdm
+
+        live = sys.stderr.isatty()
+        with tqdm(
+            total=total, desc=what, unit=f" {unit}", disable=self.quiet, dynamic_ncols=live, leave=True,
+            file=sys.stderr if live else _Lines(sys.stderr), mininterval=0.1 if live else _PLAIN_LINE_SECONDS,
+            ascii=None if live else " .", ncols=None if live else 0,
+        ) as bar:  # fmt: skip
+            yield Progress(bar)
+
+    def is_current(self, inputs: Mapping[str, str], chosen: Mapping[str, object]) -> dict[str, Any] | None:
+        """Return this stage's manifest entry if it was finished with the same inputs and settings, else None."""
+        entry = self.folder.stages().get(self.stage)
+        if entry is None or self.force or entry.get("inputs") != inputs or entry.get("settings") != chosen:
+            return None
+        return entry if _outputs_are_whole(self.folder.root, entry.get("outputs", {})) else None
+
+
+@dataclass(slots=True)
+class Progress:
+    """A bar in use."""
+
+    _bar: Any
+
+    def step(self, n: int = 1, **shown: object) -> None:
+        """Count `n` more; show the given figures behind the bar."""
+        if shown:
+            self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(n)
+
+    def expect(self, total: int) -> None:
+        """Set the total, once it is known better."""
+        self._bar.total = total
+
+
+class _Lines:
+    """A stream that turns a bar's carriage returns into lines, for logs."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        line = text.strip("\r\n ")
+        if line and line != "\x1b[A":
+            self._stream.write(line + "\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _outputs_are_whole(root: Path, outputs: Mapping[str, str]) -> bool:
+    return all((root / name).is_file() and sha256_of(root / name) == digest for name, digest in outputs.items())
+
+
+def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
+    """Turn a function `(run, **options) -> Outcome` into the command `python -m pipeline.NAME`.
+
+    The returned function never returns: it exits with 0 (done), 1 (an error a person can act on),
+    2 (usage) or 130 (interrupted; what was done is kept).
+    """
+
+    def wrap(function: Callable[..., Outcome]) -> Callable[[], None]:
+        @functools.wraps(function)
+        def body(data: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -> Outcome | None:
+            run = Run(name, RunFolder(data), quiet, as_json, force)
+            outcome = function(run, **options)
+            _tell(run, outcome)
+            return outcome
+
+        command: Any = body
+        for option in (settings.as_json, settings.quiet, settings.force, settings.data):
+            command = option(command)
+        version = click.version_option(__version__, prog_name="pipeline")
+        shown = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        command = click.command(name, context_settings=shown)(version(command))
+        return functools.partial(_main, command, name)
+
+    return wrap
+
+
+def _main(command: click.Command, name: str) -> None:
+    try:
+        outcome = command.main(
+            prog_name=f"python -m pipeline.{name}", standalone_mode=False, auto_envvar_prefix=settings.ENV_PREFIX
+        )
+        failed = isinstance(outcome, Outcome) and outcome.failure is not None
+        sys.exit(_report(outcome.failure) if failed else 0)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted – what was done is kept – run the same command again to go on", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except PipelineError as error:
+        sys.exit(_report(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        sys.exit(_report(storage_error(error, error.filename or "the run folder")))
+
+
+def _report(error: PipelineError | None) -> int:
+    click.echo(f"error: {error}", err=True)
+    return EXIT_ERROR
+
+
+def _tell(run: Run, outcome: Outcome) -> None:
+    for line in outcome.lines:
+        click.echo(line, err=run.as_json) if not run.quiet else None
+    if outcome.then and not run.quiet:
+        click.echo(f"next: {outcome.then}", err=run.as_json)
+    if run.as_json:
+        seconds = round(time.monotonic() - run.started, 3)
+        line = {
+            "stage": run.stage, "counts": outcome.counts, "seconds": seconds, "path": str(outcome.path),
+            "paths": [str(path) for path in outcome.outputs], "error": str(outcome.failure) if outcome.failure else None,
+        }  # fmt: skip
+        click.echo(json.dumps(line, ensure_ascii=False))
+
+
+def finish(run: Run, outcome: Outcome, inputs: Mapping[str, str], chosen: Mapping[str, object], cost: Mapping[str, object]) -> None:
+    """Write the stage into the manifest: inputs, settings, versions, counts, seconds, cost, and what was written."""
+    root = run.folder.root
+    run.folder.finish(
+        run.stage,
+        {
+            "inputs": dict(inputs), "settings": dict(chosen), "outputs": {str(p.relative_to(root)): sha256_of(p) for p in outcome.outputs},
+            "counts": outcome.counts, "cost": dict(cost), "seconds": round(time.monotonic() - run.started, 3), "versions": _versions(),
+        },
+    )  # fmt: skip
+
+
+def _versions() -> dict[str, str]:
+    found = {"pipeline": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
+    for name in _VERSIONS_THAT_MATTER:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,57 @@
+"""Everything that can go wrong and that a person can act on.
+
+    PipelineError
+    ├── InputError        a file, a column or a value given by the user is not what it must be
+    ├── StageMissing      the stage before has not been run (or was not finished) in this run folder
+    ├── StorageError      the disk: full, read-only, a half-written or foreign file
+    │   └── LedgerError   ledger.sqlite cannot be read or written
+    ├── SourceError       a wiki did not answer as a wiki does
+    ├── EndpointError     a model's endpoint did not answer one request properly
+    │   └── EndpointRefused   … in a way that every further request would meet too (key, model, address)
+    └── ExtraMissing      an optional part of the installation is not there
+
+A message is a sentence in three parts: what went wrong – the value that shows it – what to do.
+`cli.py` prints it after `error: ` and exits with 1; no other module prints or exits.
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """The root: `what` went wrong, the offending `value`, and what to `do` about it."""
+
+    def __init__(self, what: str, value: object = "", do: str = "") -> None:
+        self.what, self.value, self.do = what, str(value), do
+        super().__init__(" – ".join(part for part in (what, str(value), do) if part))
+
+
+class InputError(PipelineError):
+    """A file, a column or a value given by the user is not what it must be."""
+
+
+class StageMissing(PipelineError):
+    """The stage before has not been run, or not to its end."""
+
+
+class StorageError(PipelineError):
+    """The disk is full, read-only, or holds something that is not ours."""
+
+
+class LedgerError(StorageError):
+    """ledger.sqlite cannot be read or written."""
+
+
+class SourceError(PipelineError):
+    """A wiki did not answer as a wiki does."""
+
+
+class EndpointError(PipelineError):
+    """A model's endpoint did not answer one request properly."""
+
+
+class EndpointRefused(EndpointError):
+    """The endpoint refuses in a way that every further request would meet too."""
+
+
+class ExtraMissing(PipelineError):
+    """An optional part of the installation is not there."""

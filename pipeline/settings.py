@@ -1,0 +1,190 @@
+"""Every setting, once: its default, its flag, its help, and the topic file.
+
+The order is default < topic file's [settings] < PIPELINE_* in the environment < flag (click's own
+order of default_map, envvar and command line). A flag `--max-pages` reads PIPELINE_MAX_PAGES.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.errors import InputError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ENV_PREFIX = "PIPELINE"
+EMBEDDED_MODEL = "embedded"
+USER_AGENT_NAME = "abstention-pipeline"
+
+
+def bundled(*parts: str) -> Path:
+    """Return the path of a file of `data/`: in a checkout beside the package, in a wheel inside it."""
+    beside = CHECKOUT.joinpath("data", *parts)
+    return beside if beside.exists() else Path(str(resources.files("pipeline"))).joinpath("bundled", *parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What to collect: seeds, filters, and which sections count. One TOML file each."""
+
+    name: str
+    language: str
+    seeds: tuple[str, ...]
+    title_contains: tuple[str, ...]
+    title_excludes: tuple[str, ...]
+    low_information: tuple[str, ...]
+    min_tokens: int
+    max_tokens: int
+    settings: dict[str, object] = field(default_factory=dict)
+    """defaults of flags, by the flag's name without its dashes"""
+
+
+def load_topic(path: Path) -> Topic:
+    """Read a topic file.
+
+    Raises InputError naming the key that is missing, unknown or of the wrong type.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except OSError as error:
+        raise InputError("the topic file cannot be read", f"{path}: {error.strerror}", "name one with --topic") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError("the topic file is not TOML", f"{path}: {error}", "mend that line") from error
+    return Topic(**_checked(raw, path))
+
+
+_TOPIC_TYPES: dict[str, type] = {
+    "name": str, "language": str, "seeds": list, "title_contains": list, "title_excludes": list,
+    "low_information": list, "min_tokens": int, "max_tokens": int, "settings": dict,
+}  # fmt: skip
+
+
+def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    unknown = sorted(raw.keys() - _TOPIC_TYPES.keys())
+    if unknown:
+        raise InputError("the topic file has an unknown key", f"{path}: {unknown[0]}", f"known: {', '.join(_TOPIC_TYPES)}")
+    for name, kind in _TOPIC_TYPES.items():
+        if name not in raw and name != "settings":
+            raise InputError("the topic file lacks a key", f"{path}: {name}", "see data/topics/olympics-2020.toml")
+        value = raw.get(name, {})
+        strings = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+        if not isinstance(value, kind) or isinstance(value, bool) or not strings:
+            raise InputError("a key of the topic file has the wrong type", f"{path}: {name}", f"it must be a {kind.__name__}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+
+
+def _use_topic_defaults(context: click.Context, _: click.Parameter, path: Path) -> Path:
+    """Make the topic file's [settings] the defaults of the flags that come after (an eager option)."""
+    known = {parameter.name for parameter in context.command.params}
+    given = {name.replace("-", "_"): value for name, value in load_topic(path).settings.items()}
+    context.default_map = {**(context.default_map or {}), **{k: v for k, v in given.items() if k in known}}
+    return path
+
+
+data = click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data/run"), show_default=True,
+    metavar="DIR", help="The run folder: every stage reads and writes there.",
+)  # fmt: skip
+force = click.option(
+    "--force", is_flag=True, help="Do this stage anew. Replies already paid for are taken from the ledger all the same."
+)
+quiet = click.option("--quiet", is_flag=True, help="No progress and no summary; errors are still said.")
+as_json = click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on stdout: counts, seconds, paths.")
+topic = click.option(
+    "--topic", type=click.Path(path_type=Path, dir_okay=False), default=lambda: bundled("topics", "olympics-2020.toml"),
+    show_default="the 2020 Summer Olympics", metavar="FILE", is_eager=True, callback=_use_topic_defaults,
+    help="What to collect: seeds, title filters, dropped headings (TOML).",
+)  # fmt: skip
+source = click.option(
+    "--source", type=click.Choice(["wikipedia", "sample", "csv"]), default="wikipedia", show_default=True,
+    help="Where pages come from: a live wiki, the bundled sample, or a notebook's sections CSV.",
+)  # fmt: skip
+file = click.option(
+    "--file", type=click.Path(path_type=Path), metavar="FILE",
+    help="With --source csv: a CSV (also .gz) with the columns title, heading, content.",
+)  # fmt: skip
+api_url = click.option(
+    "--api-url", metavar="URL", help="api.php of another MediaWiki. Default: the Wikipedia of the topic's language."
+)
+max_pages = click.option(
+    "--max-pages", type=click.IntRange(min=1), metavar="N", help="Stop after N kept pages.  [default: all]"
+)
+contact = click.option(
+    "--contact", metavar="MAIL_OR_URL", help="How the wiki's operators reach you; sent with each request, as their rules ask."
+)
+rate = click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=200.0, show_default=True, metavar="N",
+    help="Requests a minute on a live wiki, at most.",
+)  # fmt: skip
+encoding = click.option(
+    "--encoding", default="cl100k_base", show_default=True, metavar="NAME", help="tiktoken encoding that counts tokens."
+)
+
+import_csv = click.option(
+    "--import", "import_csv", type=click.Path(path_type=Path), metavar="NOTEBOOK_CSV",
+    help="Add numbered questions and answers from a CSV instead of asking a model.",
+)  # fmt: skip
+model = click.option(
+    "--model", metavar="NAME", help=f"The model to ask; '{EMBEDDED_MODEL}' is the small one that runs here without a key."
+)
+base_url = click.option(
+    "--base-url", metavar="URL", help="An OpenAI-compatible endpoint, ending in /v1.  [default: OPENAI_BASE_URL, or OpenAI's own]"
+)
+questions_per_section = click.option(
+    "--questions-per-section", type=click.IntRange(1, 20), default=3, show_default=True, metavar="N",
+    help="How many questions to ask for.",
+)  # fmt: skip
+style = click.option(
+    "--style", type=click.Choice(["question-first", "answer-first"]),
+    help="question-first: the model writes questions with answers and evidence. answer-first: spans of the section are the "
+    "answers, the model writes a question for each and must find the answer again.  [default: answer-first for the "
+    "embedded model, else question-first]",
+)  # fmt: skip
+round_trip = click.option(
+    "--round-trip", type=click.FloatRange(0, 1), metavar="F1",
+    help="Asked again with the context alone, the model's answer must reach this token F1; 0 switches the check off.  "
+    "[default: 0.6 for answer-first, else 0]",
+)  # fmt: skip
+limit = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Ask about N sections only, drawn evenly over the pages."
+)
+concurrency = click.option(
+    "--concurrency", type=click.IntRange(1, 1024), default=16, show_default=True, metavar="N", help="Calls in flight."
+)
+timeout = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="SECONDS",
+    help="A call that takes longer is cut and sent again.",
+)  # fmt: skip
+
+trainer = click.option(
+    "--trainer", type=click.Choice(["local", "none"]), default="local", show_default=True,
+    help="local: train the light discriminator here. none: write the files only.",
+)  # fmt: skip
+negatives = click.option(
+    "--negatives", default="random=1,same_page=1,similar=1", show_default=True, metavar="KIND=N,...",
+    help="How many of each kind of negative to make for each question.",
+)  # fmt: skip
+verify = click.option(
+    "--verify", type=click.Choice(["rules", "none"]), default="rules", show_default=True,
+    help="rules: a negative whose context holds the answer, or nearly repeats the true context, is dropped.",
+)  # fmt: skip
+seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Fixes splits and drawn negatives.")
+
+context_file = click.option(
+    "--context", "context_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Judge and answer from this text instead of searching the run's sections.",
+)  # fmt: skip
+threshold = click.option(
+    "--threshold", type=click.FloatRange(0, 1), metavar="P",
+    help="Answer only if the discriminator's probability reaches this.  [default: the one chosen on validation]",
+)  # fmt: skip
+top_k = click.option(
+    "--candidates", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
+    help="How many sections the search hands to the discriminator.",
+)  # fmt: skip

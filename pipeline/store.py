@@ -1,0 +1,287 @@
+"""The run folder: where each file lies, how it is written (whole or not at all), how it is read.
+
+A file is written to a temporary name beside its place and renamed; manifest.json is written last, so
+that a stage named there is complete. Parquet schemas come from the records' annotations.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.errors import InputError, StageMissing, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import TextIO
+
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+_STAGE_COMMANDS = {"collect": "python -m pipeline.collect", "create_qa": "python -m pipeline.create_qa", "train": "python -m pipeline.train"}
+_DISK_REMEDIES = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some space and run the same command again",
+    errno.EROFS: "name a writable folder with --data",
+    errno.EACCES: "name a writable folder with --data",
+    errno.EPERM: "name a writable folder with --data",
+}
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """Return the sentence for an error of the operating system on `path`."""
+    do = _DISK_REMEDIES.get(error.errno or 0, "check the path and run the same command again")
+    return StorageError("a file cannot be written or read", f"{path}: {error.strerror or error}", do)
+
+
+@contextmanager
+def whole_file(path: Path, mode: str = "w") -> Iterator[Any]:
+    """Open a temporary file beside `path`; rename it to `path` when the block ends well, else remove it."""
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+        with tempfile.NamedTemporaryFile(mode, dir=path.parent, prefix=f".{path.name}.", delete=False, **text) as file:
+            temporary = Path(file.name)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with whole_file(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole, keys in the order given."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write JSON lines whole; return how many."""
+    n = 0
+    with whole_file(path) as file:
+        for n, row in enumerate(rows, 1):  # noqa: B007 (n is the count)
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return n
+
+
+def _schema(record: type) -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+    columns = []
+    for column in fields(record):
+        name = str(column.type)
+        columns.append(pa.field(column.name, kinds[name.removesuffix(" | None")], nullable="None" in name))
+    return pa.schema(columns)
+
+
+def write_rows(path: Path, record: type[T], rows: Sequence[T]) -> None:
+    """Write records as parquet, whole, in the order given."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {c.name: [_clean(getattr(row, c.name)) for row in rows] for c in fields(record)}  # type: ignore[arg-type]
+    table = pa.table(columns, schema=_schema(record))
+    with whole_file(path, "wb") as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def _clean(value: object) -> object:
+    """Lone surrogates (from escapes in JSON) are no text that any file could hold."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def read_rows(path: Path, record: type[T]) -> list[T]:
+    """Read a parquet file as records.
+
+    A column that the record has and the file lacks is an error, as is an empty value where the record
+    allows none; further columns are ignored.
+
+    Raises InputError naming file, row and column; StorageError if the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    except pa.ArrowInvalid as error:
+        raise StorageError("a file is damaged", f"{path}: {error}", "run the stage that writes it again with --force") from error
+    columns = []
+    for column in _schema(record):
+        if column.name not in table.column_names:
+            raise InputError("a column is missing", f"{path}: {column.name}", "run the stage that writes it again with --force")
+        values = table.column(column.name).to_pylist()
+        if not column.nullable and None in values:
+            raise InputError("a value is missing", f"{path}, row {values.index(None)}, column {column.name}", "mend that row")
+        columns.append(values)
+    return [record(*values) for values in zip(*columns, strict=True)]
+
+
+def write_csv(path: Path, record: type[T], rows: Sequence[T]) -> None:
+    """Write records as CSV, whole: for people and spreadsheets; the parquet file is the one that is read."""
+    with whole_file(path) as file:
+        _write_csv(file, record, rows)
+
+
+def _write_csv(file: TextIO, record: type[T], rows: Sequence[T]) -> None:
+    writer = csv.DictWriter(file, [c.name for c in fields(record)], lineterminator="\n")  # type: ignore[arg-type]
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: _formula_safe(_clean(v)) for k, v in asdict(row).items()})  # type: ignore[call-overload]
+
+
+def _formula_safe(value: object) -> object:
+    """A cell that a spreadsheet would run as a formula gets a leading apostrophe (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run, by name."""
+
+    root: Path
+
+    @property
+    def pages(self) -> Path:
+        """Every page met, kept or not."""
+        return self.root / "pages.parquet"
+
+    @property
+    def sections(self) -> Path:
+        """The sections that questions are asked about."""
+        return self.root / "sections.parquet"
+
+    @property
+    def dropped_sections(self) -> Path:
+        """The sections that did not count, with the reason."""
+        return self.root / "dropped_sections.parquet"
+
+    @property
+    def qa(self) -> Path:
+        """Questions and answers that passed every check."""
+        return self.root / "qa.parquet"
+
+    @property
+    def rejected(self) -> Path:
+        """Candidates and replies that did not become a question with an answer, with the reason."""
+        return self.root / "rejected.parquet"
+
+    @property
+    def examples(self) -> Path:
+        """Positives and negatives with their split."""
+        return self.root / "examples.parquet"
+
+    @property
+    def dropped_examples(self) -> Path:
+        """Negatives that could not be made or did not pass, with the reason."""
+        return self.root / "dropped_examples.parquet"
+
+    @property
+    def training(self) -> Path:
+        """The folder of training files."""
+        return self.root / "train"
+
+    @property
+    def discriminator(self) -> Path:
+        """The folder of the light discriminator."""
+        return self.root / "models" / "discriminator"
+
+    @property
+    def ledger(self) -> Path:
+        """Every reply that was paid for."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def attribution(self) -> Path:
+        """Licence and sources, to be published with the data."""
+        return self.root / "ATTRIBUTION.md"
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.root / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        """What each finished stage was made of."""
+        return self.root / "manifest.json"
+
+    def prepare(self) -> None:
+        """Create the folder.
+
+        Raises StorageError if it cannot be made or written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise storage_error(error, self.root) from error
+
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """Return the manifest: what each finished stage was made of.
+
+        Raises StorageError if manifest.json is not what this program wrote.
+        """
+        try:
+            stages = json.loads(self.manifest.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise storage_error(error, self.manifest) from error
+        except ValueError as error:
+            raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again") from error
+        if not isinstance(stages, dict):
+            raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again")
+        return stages
+
+    def require(self, stage: str) -> dict[str, Any]:
+        """Return what the manifest says of a stage.
+
+        Raises StageMissing if the stage has not come to its end in this folder.
+        """
+        stages = self.stages()
+        if stage not in stages:
+            raise StageMissing(
+                f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} --data {self.root}` first"
+            )
+        return stages[stage]
+
+    def unfinish(self, *stages: str) -> None:
+        """Take stages out of the manifest: what follows from them is no longer known to be whole."""
+        kept = {name: entry for name, entry in self.stages().items() if name not in stages}
+        if kept != self.stages():
+            write_json(self.manifest, kept)
+
+    def finish(self, stage: str, entry: dict[str, Any]) -> None:
+        """Write a stage into the manifest; the last thing that a stage does."""
+        write_json(self.manifest, {**self.stages(), stage: entry})

@@ -1,0 +1,203 @@
+"""A page's HTML → its sections, as text: paragraphs, lists and tables, in reading order.
+
+Takes both markups of headings that MediaWiki has had, `<h2><span class="mw-headline" id=…>` (up to
+1.43) and `<div class="mw-heading"><h2 id=…>` (Wikipedia's today), and broken HTML as lxml mends it.
+What is dropped on purpose stands in `DROPPED`; all other visible text of the page is in some section.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bs4 import BeautifulSoup, Comment, Declaration, Doctype, NavigableString, ProcessingInstruction, Tag
+
+from pipeline.wiki.tables import table_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LEAD = "Summary"
+"""The heading of the text before the first heading, as in the notebooks."""
+
+DROPPED = (
+    "style", "script", "noscript", "template", "head", "link", "meta", "input", "audio", "video", "img", "map",
+    "#toc", ".toc", ".mw-editsection", ".mw-cite-backlink", "sup.reference", ".mw-references-wrap", "ol.references", ".reflist",
+    ".navbox", ".navbox-styles", ".vertical-navbox", ".sidebar", ".infobox", ".metadata", ".ambox", ".hatnote", ".shortdescription",
+    ".noprint", ".mw-empty-elt", ".gallery", ".thumb", "figure", ".catlinks", ".printfooter", ".mw-jump-link",
+    ".navigation-not-searchable", "[hidden]", ".mw-hidden",
+)  # fmt: skip
+"""What is no text of the article: references, navigation, boxes, edit links, pictures' captions, hidden parts."""
+
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_HEADING = re.compile(r"h([1-6])")
+_BLOCKS = {
+    "address", "article", "aside", "blockquote", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figure", "footer",
+    "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "summary",
+    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "html", "body", "caption",
+}  # fmt: skip
+_SPACE = re.compile(r"[\s\u200b\ufeff]+")
+_NOT_TEXT = (Comment, Declaration, Doctype, ProcessingInstruction)
+
+
+@dataclass(slots=True)
+class HtmlSection:
+    """One section: its heading, the headings above it, its level (1: the lead), its anchor and its text."""
+
+    heading: str
+    path: tuple[str, ...]
+    level: int
+    anchor: str
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def content(self) -> str:
+        """The text: one line a paragraph, list item or table row."""
+        return "\n".join(self.lines)
+
+
+def split_sections(html: str) -> list[HtmlSection]:
+    """Split a page's HTML (the `text` of `action=parse`) at its headings, the lead first.
+
+    Sections without text are in the list too. Never raises for any text.
+    """
+    # "lxml" mends what is broken; NUL is the one character it refuses to read past
+    soup = BeautifulSoup(html.replace("\x00", ""), "lxml")
+    _drop(soup)
+    sections = [HtmlSection(LEAD, (LEAD,), 1, "")]
+    above: list[tuple[int, str]] = []
+    for level, anchor, text in _blocks(soup):
+        if level:
+            above = [item for item in above if item[0] < level] + [(level, text)]
+            sections.append(HtmlSection(text, tuple(item[1] for item in above), level, anchor))
+        else:
+            sections[-1].lines.append(text)
+    return sections
+
+
+def _drop(soup: BeautifulSoup) -> None:
+    for tag in soup.select(",".join(DROPPED)):
+        tag.decompose()
+    for tag in soup.find_all(style=_HIDDEN):
+        if not tag.decomposed:
+            tag.decompose()
+    for text in soup.find_all(string=lambda s: isinstance(s, _NOT_TEXT)):
+        text.extract()
+
+
+def _blocks(root: Tag) -> Iterator[tuple[int, str, str]]:
+    """Yield (level, anchor, text): headings with their level, lines with level 0.
+
+    An explicit stack, since HTML of strangers nests deeper than Python's own; inline text gathers until
+    a block begins or ends.
+    """
+    inline: list[str] = []
+    stack: list[Tag | NavigableString | None] = [root]  # None: a block ends here
+    while stack:
+        node = stack.pop()
+        if node is None or isinstance(node, Tag):
+            if node is not None and node.name not in _BLOCKS and not node.find(list(_BLOCKS)):
+                inline.append(text_of(node) if node.name != "br" else "\n")
+                inline.extend(_outer_space(node))
+                continue
+            yield from _flush(inline)
+            if node is None:
+                continue
+            ours = list(_own(node))
+            if ours:
+                yield from ours
+            else:
+                stack.append(None)
+                stack.extend(reversed([c for c in node.children if isinstance(c, Tag | NavigableString)]))
+        else:
+            inline.append(str(node))
+    yield from _flush(inline)
+
+
+def _outer_space(node: Tag) -> list[str]:
+    """Return the white space that `text_of` strips from an inline element's end (`<b>a </b>b`)."""
+    raw = node.get_text()
+    return [" "] if raw[-1:].isspace() else []
+
+
+def _own(node: Tag) -> list[tuple[int, str, str]]:
+    """Return the lines of a block that is read as one thing (heading, list, table, pre), else nothing."""
+    match = _HEADING.fullmatch(node.name or "")
+    if match:
+        text = text_of(node)
+        return [(int(match[1]), _anchor(node), text)] if text else []
+    if node.find(re.compile(r"h[1-6]")):
+        return []  # a heading inside a list or table is still a heading
+    if node.name in ("ul", "ol", "dl"):
+        return [(0, "", line) for line in _list_lines(node, 0)]
+    if node.name == "table":
+        return [(0, "", line) for line in table_lines(node, text_of)]
+    return []
+
+
+def _anchor(heading: Tag) -> str:
+    headline = heading.find(class_="mw-headline")
+    return str((headline if headline is not None else heading).get("id") or "")
+
+
+def _flush(inline: list[str]) -> Iterator[tuple[int, str, str]]:
+    text = "".join(inline)
+    inline.clear()
+    for line in text.split("\n\n") if "\n\n" in text else [text]:
+        tidy = _SPACE.sub(" ", line).strip()
+        if tidy:
+            yield 0, "", tidy
+
+
+def text_of(tag: Tag) -> str:
+    """Return the visible text of an element as one line, block children and line breaks set apart by spaces."""
+    parts: list[str] = []
+    for node in tag.descendants:
+        if isinstance(node, NavigableString):
+            parts.append(str(node))
+        elif isinstance(node, Tag) and (node.name == "br" or node.name in _BLOCKS):
+            parts.append(" ")
+    return _SPACE.sub(" ", "".join(parts)).strip()
+
+
+def _list_lines(node: Tag, depth: int) -> list[str]:
+    """Return a list as lines: `* item`, `1. item`, `term` and `: definition`, nested ones indented."""
+    lines: list[str] = []
+    number = 0
+    for item in list(node.children):
+        if isinstance(item, NavigableString):
+            text = _SPACE.sub(" ", str(item)).strip()
+            lines += [text] if text else []
+            continue
+        if not isinstance(item, Tag):
+            continue
+        number += item.name == "li"
+        mark = {"ol": f"{number}. ", "ul": "* "}.get(node.name or "", "") if item.name == "li" else ""
+        if item.name == "dd":
+            mark = ": "
+        lines += _item_lines(item, mark, depth)
+    return lines
+
+
+def _item_lines(item: Tag, mark: str, depth: int) -> list[str]:
+    if item.name in ("ul", "ol", "dl"):  # a list directly in a list, as broken HTML has it
+        return _list_lines(item, depth + 1) if depth < 50 else [text_of(item)]  # noqa: PLR2004
+    inner = [inside for inside in item.find_all(["ul", "ol", "dl", "table"]) if _outermost(inside, item)]
+    if depth >= 50:  # noqa: PLR2004 (nobody reads deeper; keep the text, in one line)
+        inner = []
+    nested: list[str] = []
+    for inside in inner:
+        inside.extract()
+        nested += table_lines(inside, text_of) if inside.name == "table" else _list_lines(inside, depth + 1)
+    text = text_of(item)
+    return ([f"{'  ' * depth}{mark}{text}"] if text else []) + nested
+
+
+def _outermost(inside: Tag, item: Tag) -> bool:
+    parent = inside.parent
+    while parent is not None and parent is not item:
+        if parent.name in ("ul", "ol", "dl", "table"):
+            return False
+        parent = parent.parent
+    return True
