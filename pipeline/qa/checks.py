@@ -18,7 +18,10 @@ _LEANS = re.compile(
     r"|\baccording to the (?:text|passage|article|section|context)\b|\bmentioned (?:above|here|in the)\b",
     re.IGNORECASE,
 )
-_OPENS_WITH_PRONOUN = re.compile(r"^\W*(?:\w+ ){1,3}(?:he|she|they|it|his|her|their|its)\b", re.IGNORECASE)
+_OPENS_WITH_PRONOUN = re.compile(
+    r"^\W*(?:(?:when|where|why|how|what|which|who|whom|did|do|does|was|were|is|are|has|had|have|in|at|on|for|many|much|long|old|year|day)"
+    r"\s+){1,5}(?:he|she|they|it|his|her|their|its)\b", re.IGNORECASE,
+)  # fmt: skip
 _ASKS_FOR = {
     "date": re.compile(r"\b(?:when|what (?:day|date|year|month)|which (?:day|date|year|month)|until when|since when)\b", re.IGNORECASE),
     "number": re.compile(

@@ -151,7 +151,7 @@ async def _row_for(draft: Draft, candidate: Candidate, ask: Any, search: Any) ->
     section, plan = draft.section, draft.plan
     try:
         reply = await ask(_small(plan, prompts.question_for_span(section.title, candidate), QUESTION_TOKENS))
-        draft = draft.after(reply, question=" ".join(reply.text.split()))
+        draft = draft.after(reply, question=" ".join(f"{candidate.opening} {reply.text}".split()))
         why = _answer_first_fault(draft, candidate, search)
         if why:
             return draft.rejected(why)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_NUMBER = re.compile(r"^\s*(\d{1,3})\s*[.)]\s*")
+_NUMBER = re.compile(r"^\s*(\d{1,3})\s*[.)](?!\d)\s*")  # "22.01" is no item number
 
 
 def numbered(text: str) -> dict[int, str]:
@@ -22,9 +22,10 @@ def numbered(text: str) -> dict[int, str]:
     number = 1
     for line in text.strip().splitlines():
         rest, match = line, _NUMBER.match(line)
-        while match:
+        if match:
             number, rest = int(match[1]), rest[match.end() :]
-            match = _NUMBER.match(rest)
+            again = _NUMBER.match(rest)
+            rest = rest[again.end() :] if again and int(again[1]) == number else rest
         if not rest.strip():
             continue
         if rest is not line and number in found:
