@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.records import NO_ANSWER, Rejected
 from pipeline.text.compare import find_verbatim, mentions, normalise_answer, words
+from pipeline.text.lexical import STOP_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 MIN_WORDS, MAX_WORDS = 4, 40
 MAX_ANSWER_WORDS = 40
 _LEANS = re.compile(
-    r"\b(?:the|this|that|above|given|following) (?:text|section|passage|article|paragraph|context|page|table|sentence|event|excerpt)\b"
+    r"\b(?:the|this|that|above|given|following) (?:text|section|passage|article|paragraph|context|excerpt)\b"
+    r"|\b(?:this|above|following) (?:page|table|sentence|event|competition|tournament|list)\b"
     r"|\baccording to the (?:text|passage|article|section|context)\b|\bmentioned (?:above|here|in the)\b",
     re.IGNORECASE,
 )
@@ -31,10 +33,6 @@ _ASKS_FOR = {
     "name": re.compile(r"\b(?:who|whom|whose|which|where|what)\b", re.IGNORECASE),
 }  # fmt: skip
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_STOP = frozenset(
-    "a an and are as at be been by did do does for from had has have how in is it its many much of on or that the their there they this"
-    " to was were what when where which who whom whose why will with would".split()
-)
 
 
 def question_form(question: str) -> Rejected | None:
@@ -88,7 +86,7 @@ def numbers_supported(answer: str, evidence: str) -> Rejected | None:
 
 def about_the_evidence(question: str, title: str, answer: str, evidence: str) -> Rejected | None:
     """The question shares a word with the evidence that is in neither the title nor the answer."""
-    common = set(words(title)) | set(words(answer)) | _STOP
+    common = set(words(title)) | set(words(answer)) | STOP_WORDS
     shared = (set(words(question)) - common) & set(words(evidence))
     return None if shared else Rejected("not_about_the_evidence")
 

@@ -1,0 +1,60 @@
+"""Is a context, offered as one that does not answer, truly one? What is doubtful is no negative.
+
+A false "no sufficient context" is the worst row this project can make, so the rules are strict: a
+context is refused if the answer, in any of the forms tried, stands in it, whether it supports it or not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.records import Rejected
+from pipeline.text.compare import jaccard, mentions, normalise_answer, shingles
+from pipeline.text.lexical import content_words
+from pipeline.text.sentences import sentences
+
+if TYPE_CHECKING:
+    from pipeline.negatives.pool import Asked
+    from pipeline.records import Section
+
+NEAR_DUPLICATE = 0.5  # 5-gram Jaccard with the true context
+EVIDENCE_REPEATED = 0.5  # share of the evidence's 5-grams that the context has
+_NUMBER_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
+    " nineteen twenty"
+).split()
+_SYNONYMS = {str(n): word for n, word in enumerate(_NUMBER_WORDS)} | {word: str(n) for n, word in enumerate(_NUMBER_WORDS)}
+
+
+def answers_after_all(asked: Asked, candidate: Section) -> Rejected | float:
+    """Return why the context may answer the question, or its 5-gram Jaccard with the true context (0: nothing in common)."""
+    if candidate.section_id == asked.section.section_id:
+        return Rejected("true_context")
+    likeness = jaccard(shingles(candidate.content), shingles(asked.section.content))
+    if likeness >= NEAR_DUPLICATE or asked.section.section_id == candidate.duplicate_of or candidate.section_id == asked.section.duplicate_of:
+        return Rejected("near_duplicate", f"{likeness:.2f}")
+    context = candidate.context
+    if any(mentions(context, form) for form in forms(asked.row.answer)):
+        return Rejected("holds_the_answer")
+    if _words_together(asked.row.answer, context):
+        return Rejected("holds_the_answers_words")
+    evidence = shingles(asked.row.evidence)
+    if asked.row.evidence and len(evidence & shingles(context)) >= EVIDENCE_REPEATED * len(evidence):
+        return Rejected("repeats_the_evidence")
+    return likeness
+
+
+def forms(answer: str) -> set[str]:
+    """Return the forms an answer may take: as it is, small numbers in words or figures, without a unit."""
+    tokens = normalise_answer(answer).split()
+    swapped = " ".join(_SYNONYMS.get(token, token) for token in tokens)
+    found = {answer, swapped}
+    if len(tokens) > 1 and tokens[0][:1].isdigit() and not any(token.isdigit() for token in tokens[1:]):
+        found |= {tokens[0], _SYNONYMS.get(tokens[0], tokens[0])}  # "46 countries": the number alone is enough to doubt
+    return {form for form in found if form.strip()}
+
+
+def _words_together(answer: str, context: str) -> bool:
+    """Tell whether one sentence has all of the answer's content words, in whatever order."""
+    wanted = set(content_words(answer))
+    return bool(wanted) and any(wanted <= set(content_words(sentence)) for sentence in sentences(context))

@@ -1,0 +1,307 @@
+"""python -m pipeline.train [--trainer local|none] [--negatives KIND=N,...] [--verify rules|none] [--seed N] [--data DIR]
+
+Questions and answers → positives and adversarial negatives ("no sufficient context"), split by page → training
+files → a discriminator trained here, measured by kind of negative beside a baseline that needs no model.
+
+\b
+Examples
+  python -m pipeline.train
+      one negative of each kind for each question, the light discriminator in seconds
+  python -m pipeline.train --negatives random=1,similar=3 --trainer none
+      other negatives, files alone
+
+\b
+Kinds of negatives (a negative's context comes from a page of the same split)
+  random     a section of another page
+  same_page  another section of the page that answers
+  similar    what BM25 finds for the question on other pages
+
+\b
+Writes, in the run folder
+  examples.parquet, dropped_examples.parquet          with how each label was verified, and what was dropped why
+  train/{qa,discriminator}.{train,validation,test}.jsonl   chat format
+  train/completion/...                                prompt and completion, as in the notebooks
+  models/discriminator/                               model.json, metrics.json, results.csv, settings.json
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline import cli, settings
+from pipeline.errors import InputError
+from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Rejected, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from pipeline.cli import Run
+    from pipeline.negatives.pool import Asked, Pool
+
+NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
+
+
+@dataclass(slots=True)
+class Made:
+    """What came of asking for negatives: rows, and one dropped row for each candidate or place that did not become one."""
+
+    examples: list[Example] = field(default_factory=list)
+    dropped: list[DroppedExample] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    """places for negatives, by kind: made + not available"""
+
+
+@cli.stage("train")
+@settings.trainer
+@settings.negatives
+@settings.verify
+@settings.seed
+def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.Outcome:
+    """Questions and answers → adversarial examples → training files → a discriminator, measured."""
+    from pipeline.store import read_rows, sha256_of, write_rows
+
+    wanted = parse_negatives(negatives)
+    run.folder.require("create_qa")
+    inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa)}
+    chosen = {"trainer": trainer, "negatives": wanted, "verify": verify, "seed": seed}
+    entry = run.is_current(inputs, chosen)
+    if entry:
+        return _outcome(run, entry["counts"], ["train: nothing to do, examples and models are there already (--force does it anew)"], trainer)
+    sections = read_rows(run.folder.sections, Section)
+    made = make_examples(run, read_rows(run.folder.qa, QA), sections, wanted, verify, seed)
+    if not made.examples:
+        raise InputError("no row of qa.parquet belongs to a section of this run", run.folder.qa, "run create_qa again")
+    run.folder.unfinish("train", "report")
+    write_rows(run.folder.examples, Example, made.examples)
+    write_rows(run.folder.dropped_examples, DroppedExample, made.dropped)
+    files = write_training_files(run.folder.training, made.examples)
+    counts = _counts(made)
+    lines = [f"train: {_sentence(counts)} → {run.folder.examples}"]
+    if trainer == "local":
+        metrics = _train_discriminator(run, made.examples, seed, chosen, inputs)
+        counts["discriminator"] = metrics["test"]["discriminator"]
+        lines += _table(metrics, run.folder.discriminator)
+    outcome = _outcome(run, counts, lines, trainer, files)
+    cli.finish(run, outcome, inputs, chosen, {})
+    return outcome
+
+
+def parse_negatives(text: str) -> dict[str, int]:
+    """Read `KIND=N,...`.
+
+    Raises InputError naming the part that is no such thing.
+    """
+    wanted: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        kind, _, number = part.partition("=")
+        if kind not in NEGATIVE_KINDS or not number.isascii() or not number.isdigit() or int(number) > 100:  # noqa: PLR2004
+            raise InputError("--negatives is not understood", part, f"write KIND=N with a kind of {', '.join(NEGATIVE_KINDS)}")
+        wanted[kind] = int(number)
+    return {kind: wanted[kind] for kind in NEGATIVE_KINDS if kind in wanted}
+
+
+def make_examples(run: Run, rows: list[QA], sections: list[Section], wanted: Mapping[str, int], verify: str, seed: int) -> Made:
+    """Return the examples of every question whose section is in the run, in the order of their ids."""
+    from pipeline.dataset.splits import split_of
+    from pipeline.negatives.pool import Asked, Pool
+
+    by_id = {section.section_id: section for section in sections}
+    made = Made()
+    with run.progress(len(rows), "examples", "question") as bar:
+        for split in SPLITS:
+            pool = Pool.of([s for s in sections if split_of(s.title, seed) == split])
+            here = [Asked(row, by_id[row.section_id]) for row in rows if row.section_id in by_id]
+            _split_examples([a for a in here if split_of(a.section.title, seed) == split], pool, split, wanted, verify, seed, made, bar)
+    made.dropped += [DroppedExample(row.qa_id, "positive", row.section_id, "section_not_in_run") for row in rows if row.section_id not in by_id]
+    made.examples.sort(key=lambda e: e.example_id)
+    made.dropped.sort(key=lambda d: (d.qa_id, d.kind, d.reason, d.context_section_id))
+    return made
+
+
+def _split_examples(
+    asked: list[Asked], pool: Pool, split: str, wanted: Mapping[str, int], verify: str, seed: int, made: Made, bar: cli.Progress
+) -> None:  # fmt: skip
+    from pipeline.dataset.examples import positive
+    from pipeline.negatives import similar
+    from pipeline.retrieval.bm25 import Bm25
+
+    found: list[list[int]] = [[] for _ in asked]
+    if wanted.get("similar"):
+        found = Bm25([s.context for s in pool.sections]).search([a.row.question for a in asked], similar.DEPTH)
+    for one, ranked in zip(asked, found, strict=True):
+        made.examples.append(positive(one.row, one.section, split))
+        taken: set[str] = set()
+        for kind, n in wanted.items():
+            rng = random.Random(f"{seed}/{one.row.qa_id}/{kind}")
+            made.asked[kind] += n
+            _take(one, kind, n, _contexts(kind, one, pool, rng, ranked), split, verify, taken, made)
+        bar.step()
+
+
+def _contexts(kind: str, one: Asked, pool: Pool, rng: random.Random, ranked: list[int]) -> Iterator[Section]:
+    from pipeline.negatives import random as random_kind
+    from pipeline.negatives import same_page, similar
+
+    if kind == "random":
+        return random_kind.contexts(one, pool, rng)
+    return same_page.contexts(one, pool, rng) if kind == "same_page" else similar.contexts(one, pool, ranked)
+
+
+def _take(one: Asked, kind: str, n: int, offered: Iterator[Section], split: str, verify: str, taken: set[str], made: Made) -> None:
+    """Take the first `n` contexts that pass; what does not pass, and each place that stays empty, is counted with its reason."""
+    from pipeline.dataset.examples import negative
+    from pipeline.negatives.verify import answers_after_all
+
+    left = n
+    for section in offered:
+        if not left:
+            return
+        if section.section_id in taken:
+            continue
+        taken.add(section.section_id)
+        verdict = answers_after_all(one, section) if verify == "rules" else None
+        if isinstance(verdict, Rejected):
+            made.dropped.append(DroppedExample(one.row.qa_id, kind, section.section_id, verdict.reason))
+            continue
+        how = "rules: answer absent, evidence absent, no near-duplicate" if verdict is not None else "not verified"
+        made.examples.append(negative(one.row, section, split, kind, how, None if verdict is None else round(verdict, 4)))
+        left -= 1
+    made.dropped += [DroppedExample(one.row.qa_id, kind, "", "not_available")] * left
+
+
+def write_training_files(folder: Path, examples: list[Example]) -> list[Path]:
+    """Write QA and discriminator files for each split, in chat and in completion form; return their paths."""
+    from pipeline.dataset import formats
+    from pipeline.store import write_jsonl
+
+    written = []
+    for split in SPLITS:
+        rows = [example for example in examples if example.split == split]
+        for target, chat, completion in (
+            ("qa", formats.qa_chat, formats.qa_completion),
+            ("discriminator", formats.discriminator_chat, formats.discriminator_completion),
+        ):
+            name = f"{target}.{split}.jsonl"
+            write_jsonl(folder / name, map(chat, rows))
+            write_jsonl(folder / "completion" / name, map(completion, rows))
+            written += [folder / name, folder / "completion" / name]
+    return written
+
+
+def _train_discriminator(run: Run, examples: list[Example], seed: int, chosen: dict[str, Any], inputs: dict[str, str]) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from pipeline.evaluation.metrics import choose_threshold
+    from pipeline.retrieval.minilm import MiniLM
+    from pipeline.store import write_json, write_text
+    from pipeline.text.lexical import Idf
+    from pipeline.trainers.discriminator import FEATURES, Pair, features, fit, texts_of
+
+    parts = {split: [e for e in examples if e.split == split] for split in SPLITS}
+    pairs = {split: [Pair(e.question, e.context) for e in rows] for split, rows in parts.items()}
+    idf = Idf.of(sorted({e.context for e in parts["train"]}))
+    encoder = MiniLM()
+    with run.progress(sum(texts_of(p) for p in pairs.values()), "embedding", "text") as bar:
+        matrices = {split: features(p, idf, encoder, bar.step) for split, p in pairs.items()}
+    model = fit(matrices["train"], [e.answerable for e in parts["train"]], idf, seed)
+    base = FEATURES.index("idf_overlap")
+    scores = {"discriminator": {s: model.probabilities(m) for s, m in matrices.items()}, "idf_overlap": {s: m[:, base] for s, m in matrices.items()}}
+    # chosen on validation, never on test; a run too small to have both classes there chooses on train
+    judge = "validation" if len({e.answerable for e in parts["validation"]}) == 2 else "train"  # noqa: PLR2004
+    truth = [e.answerable for e in parts[judge]]
+    thresholds = {name: choose_threshold(truth, by_split[judge]) for name, by_split in scores.items()}
+    model = replace(model, threshold=thresholds["discriminator"])
+    metrics = _measure(parts, scores, thresholds, judge)
+    folder = run.folder.discriminator
+    model.save(folder)
+    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "settings.json", {"settings": chosen, "inputs": inputs, "features": FEATURES, "threshold_chosen_on": judge})
+    write_text(folder / "results.csv", results_csv(metrics))
+    return metrics
+
+
+def _measure(
+    parts: Mapping[str, list[Example]], scores: Mapping[str, Mapping[str, npt.NDArray[np.float64]]], thresholds: Mapping[str, float], judge: str
+) -> dict[str, Any]:  # fmt: skip
+    import numpy as np
+
+    from pipeline.evaluation.metrics import by_kind
+
+    metrics: dict[str, Any] = {"thresholds": dict(thresholds), "threshold_chosen_on": judge}
+    for split in ("validation", "test"):
+        kinds, sources = [e.kind for e in parts[split]], np.asarray([e.source for e in parts[split]])
+        metrics[split] = {name: by_kind(kinds, by_split[split], thresholds[name]) for name, by_split in scores.items()} if kinds else {n: {} for n in scores}
+        metrics[split]["by_source"] = {
+            source: by_kind([k for k, s in zip(kinds, sources, strict=True) if s == source], scores["discriminator"][split][sources == source], thresholds["discriminator"])
+            for source in sorted(set(sources.tolist()))
+        }  # fmt: skip
+    return metrics
+
+
+def results_csv(metrics: Mapping[str, Any]) -> str:
+    """Return the metrics as a table: a row for each split, scorer and kind of negative."""
+    lines = ["split,scorer,kind,n_positive,n_negative,accuracy,precision,recall,f1,auroc,auprc"]
+    for split in ("validation", "test"):
+        for scorer in ("discriminator", "idf_overlap"):
+            for kind, row in metrics[split][scorer].items():
+                lines.append(",".join([split, scorer, kind, *("" if v is None else str(v) for v in row.values())]))
+    return "\n".join(lines) + "\n"
+
+
+def _counts(made: Made) -> dict[str, Any]:
+    negatives = [e for e in made.examples if e.kind != "positive"]
+    unfilled = [d for d in made.dropped if d.reason == "not_available"]
+    return {
+        "examples": len(made.examples), "by_kind": dict(sorted(Counter(e.kind for e in made.examples).items())),
+        "by_split": dict(sorted(Counter(e.split for e in made.examples).items())),
+        "by_source": dict(sorted(Counter(e.source for e in made.examples).items())),
+        "negatives_asked_for": sum(made.asked.values()), "negatives": len(negatives), "not_available": len(unfilled),
+        "dropped_by_reason": dict(sorted(Counter(d.reason for d in made.dropped).items())),
+    }  # fmt: skip
+
+
+def _sentence(counts: Mapping[str, Any]) -> str:
+    listed = {name: ", ".join(f"{n} {key}" for key, n in counts[name].items()) for name in ("by_kind", "by_split", "dropped_by_reason")}
+    dropped = f"; candidates dropped: {listed['dropped_by_reason']}" if counts["dropped_by_reason"] else ""
+    return f"{counts['examples']} examples ({listed['by_kind']}; {listed['by_split']}){dropped}"
+
+
+def _table(metrics: Mapping[str, Any], folder: Path) -> list[str]:
+    """Return the test metrics as lines for a terminal, the baseline beside."""
+    lines = [f"discriminator on {kind_count(metrics)} test examples, pages not seen in training → {folder}"]
+    lines.append(f"  {'negatives':<12}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: AUROC")
+    for kind, row in metrics["test"]["discriminator"].items():
+        shown = [row[name] for name in ("accuracy", "precision", "recall", "f1", "auroc", "auprc")]
+        cells = "".join(f"{_figure(v):>{w}}" for v, w in zip(shown, (10, 11, 8, 7, 8, 8), strict=True))
+        lines.append(f"  {kind:<12}{row['n_negative']:>5}{cells}   {_figure(metrics['test']['idf_overlap'][kind]['auroc']):>18}")
+    return lines
+
+
+def kind_count(metrics: Mapping[str, Any]) -> int:
+    """Return how many examples the test split has."""
+    row = metrics["test"]["discriminator"].get("all")
+    return int(row["n_positive"] + row["n_negative"]) if row else 0
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _outcome(run: Run, counts: dict[str, Any], lines: list[str], trainer: str, files: list[Path] | None = None) -> cli.Outcome:
+    folder = run.folder
+    outputs = [folder.examples, folder.dropped_examples, *(files or [])]
+    if trainer == "local" and files is not None:
+        outputs += [folder.discriminator / name for name in ("model.json", "metrics.json", "settings.json", "results.csv")]
+    then = f'python -m pipeline.ask "…" --data {folder.root}' if trainer == "local" else f"python -m pipeline.report --data {folder.root}"
+    return cli.Outcome(counts, folder.examples, tuple(outputs), tuple(lines), then)
+
+
+if __name__ == "__main__":
+    main()
