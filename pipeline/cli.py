@@ -39,6 +39,8 @@ class Outcome:
     lines: tuple[str, ...] = ()
     then: str = ""
     failure: PipelineError | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    """what `--json` says beside the counts"""
     finish: bool = True
     """whether the stage came to its end and may stand in the manifest"""
 
@@ -136,17 +138,22 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
             command = option(command)
         version = click.version_option(__version__, prog_name="pipeline")
         shown = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-        command = click.command(name, context_settings=shown)(version(command))
+        command = click.command(name, help=_help(sys.modules[function.__module__].__doc__ or ""), context_settings=shown)(version(command))
         return functools.partial(_main, command, name)
 
     return wrap
 
 
+def _help(docstring: str) -> str:
+    """Return a module's docstring as click's help: paragraphs with indented lines keep their lines (click's \\b)."""
+    _, _, rest = docstring.partition("\n\n")
+    paragraphs = [f"\b\n{p}" if "\n  " in p else p for p in rest.strip().split("\n\n")]
+    return "\n\n".join(paragraphs)
+
+
 def _main(command: click.Command, name: str) -> None:
     try:
-        outcome = command.main(
-            prog_name=f"python -m pipeline.{name}", standalone_mode=False, auto_envvar_prefix=settings.ENV_PREFIX
-        )
+        outcome = command.main(prog_name=f"python -m pipeline.{name}", standalone_mode=False, auto_envvar_prefix=settings.ENV_PREFIX)
         failed = isinstance(outcome, Outcome) and outcome.failure is not None
         sys.exit(_report(outcome.failure) if failed else 0)
     except click.UsageError as error:
@@ -176,11 +183,12 @@ def _tell(run: Run, outcome: Outcome) -> None:
         click.echo(f"next: {outcome.then}", err=run.as_json)
     if run.as_json:
         seconds = round(time.monotonic() - run.started, 3)
-        line = {
+        said = {
             "stage": run.stage, "counts": outcome.counts, "seconds": seconds, "path": str(outcome.path),
             "paths": [str(path) for path in outcome.outputs], "error": str(outcome.failure) if outcome.failure else None,
+            **outcome.facts,
         }  # fmt: skip
-        click.echo(json.dumps(line, ensure_ascii=False))
+        click.echo(json.dumps(said, ensure_ascii=False))
 
 
 def finish(run: Run, outcome: Outcome, inputs: Mapping[str, str], chosen: Mapping[str, object], cost: Mapping[str, object]) -> None:

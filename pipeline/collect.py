@@ -2,7 +2,6 @@
 
 Wiki pages → sections, each with its revision, licence and token count.
 
-\b
 Examples
   python -m pipeline.collect --source sample
       the bundled sample wiki (written for this project, CC0): no network, a second
@@ -11,7 +10,6 @@ Examples
   python -m pipeline.collect --source csv --file olympics_sections.csv
       what the notebooks saved
 
-\b
 Writes, in the run folder
   pages.parquet             every page met: kept, or redirect, disambiguation, missing, filtered
   sections.parquet, .csv    a row a section, in reading order
@@ -208,9 +206,7 @@ def _sentence(counts: dict[str, object]) -> str:
 def _outcome(run: Run, counts: dict[str, object], line: str) -> Outcome:
     folder = run.folder
     outputs = (folder.pages, folder.sections, folder.sections.with_suffix(".csv"), folder.dropped_sections, folder.attribution)
-    return cli.Outcome(
-        counts, folder.sections, outputs, (f"{line} → {folder.sections}",), f"python -m pipeline.create_qa --data {folder.root}"
-    )
+    return cli.Outcome(counts, folder.sections, outputs, (f"{line} → {folder.sections}",), f"python -m pipeline.create_qa --data {folder.root}")
 
 
 def attribution(pages: list[Page]) -> str:
@@ -220,7 +216,10 @@ def attribution(pages: list[Page]) -> str:
     lines = ["# Sources and licence", "", f"Text of {len(kept)} wiki pages."]
     lines += [f"Licence, as the wiki states it: {licence}." for licence in licences] or ["The source named no licence."]
     lines += ["Each page's authors are listed in its history. Text was cut into sections; tables were written out as rows.", ""]
-    lines += [f"- {_escaped(page.title)}" + (f" – {page.url}" if page.url else "") + (f" – revision {page.revision_id}" if page.revision_id else "") for page in kept]
+    lines += [
+        f"- {_escaped(page.title)}" + (f" – {page.url}" if page.url else "") + (f" – revision {page.revision_id}" if page.revision_id else "")
+        for page in kept
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,6 @@
 Sections → questions and answers, each with the sentence that proves it; every reply that did not become
 a row is kept with its reason.
 
-\b
 Examples
   python -m pipeline.create_qa --limit 40
       the embedded model: small, free, here; says truthfully how little it can do
@@ -14,7 +13,6 @@ Examples
   python -m pipeline.create_qa --import olympics_qa.csv
       add the numbered questions and answers of a notebook's file
 
-\b
 Writes, in the run folder
   qa.parquet        question, answer, evidence (a verbatim span of the section), model, cost
   rejected.parquet  the same with the reason, for each that did not pass
@@ -31,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
 from pipeline.errors import EndpointError, InputError, PipelineError
-from pipeline.records import QA, RejectedQA, Rejected, Section, stable_id
+from pipeline.records import QA, Rejected, RejectedQA, Section, stable_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,9 +78,8 @@ def main(
     sections = read_rows(run.folder.sections, Section)
     before = _carried_over(run, sections)
     if import_csv is not None:
-        made, spent, failure = _imported(import_csv, sections), {}, None
-        failure = made[2]
-        kept, rejected = made[0], made[1]
+        kept, rejected, failure = _imported(import_csv, sections)
+        spent: dict[str, int] = {}
     else:
         if embedded:
             run.say(f"create_qa: no key and no endpoint named – using the embedded model {model} (small: expect few rows)")
@@ -153,7 +150,7 @@ def _sample(sections: list[Section], limit: int | None) -> list[Section]:
 
 def _generated(
     run: Run, asked: list[Section], sections: list[Section], plan: Plan, base_url: str | None, embedded: bool, concurrency: int, timeout: float
-) -> tuple[list[QA], list[RejectedQA], dict[str, object], PipelineError | None]:  # fmt: skip
+) -> tuple[list[QA], list[RejectedQA], dict[str, int], PipelineError | None]:  # fmt: skip
     from pipeline.ledger import Ledger
     from pipeline.llm.client import ChatClient, key_from_environment
     from pipeline.llm.embedded import SLOTS
@@ -167,7 +164,12 @@ def _generated(
             asyncio.run(_ask_all(run, client, asked, sections, plan, rows, at_once))
         except EndpointError as error:
             failure = error
-        spent = {"calls": client.spent.calls, "from_ledger": client.spent.from_ledger, "tokens_in": client.spent.tokens_in, "tokens_out": client.spent.tokens_out}
+        spent = {
+            "calls": client.spent.calls,
+            "from_ledger": client.spent.from_ledger,
+            "tokens_in": client.spent.tokens_in,
+            "tokens_out": client.spent.tokens_out,
+        }
     kept = [row for row in rows if isinstance(row, QA)]
     return kept, [row for row in rows if isinstance(row, RejectedQA)], spent, failure
 
@@ -212,8 +214,8 @@ def _imported(path: Path, sections: list[Section]) -> tuple[list[QA], list[Rejec
     from pipeline.sources.notebook import read_csv_rows
 
     by_place: dict[tuple[str, str], list[Section]] = {}
-    for section in sections:
-        by_place.setdefault((section.title, section.heading), []).append(section)
+    for known in sections:
+        by_place.setdefault((known.title, known.heading), []).append(known)
     kept: list[QA] = []
     rejected: list[RejectedQA] = []
     plan = Plan("", "imported", 0, 0.0)
@@ -271,8 +273,7 @@ def _write(
     from pipeline.store import write_rows
 
     by_id = {section.section_id: section for section in sections}
-    sources = {row.source for row in (*new[0], *new[1])} if label != "generate" else {"generated"}
-    replaced = sources if label == "generate" else set()
+    replaced = {"generated"} if label == "generate" else set()  # generating again replaces what was generated; imports add
     qa: dict[str, QA] = {row.qa_id: row for row in before[0] if row.source not in replaced}
     gone: dict[str, RejectedQA] = {row.rejected_id: row for row in before[1] if row.source not in replaced}
     gone |= {row.rejected_id: row for row in new[1]}

@@ -71,9 +71,7 @@ class Ledger:
     def get(self, key: str) -> Entry | None:
         """Return the stored reply for `key`, or None."""
         with self._wrapped(), closing(self._db.cursor()) as cursor:
-            row = cursor.execute(
-                "SELECT reply, tokens_in, tokens_out, attempts FROM replies WHERE key = ?", (key,)
-            ).fetchone()
+            row = cursor.execute("SELECT reply, tokens_in, tokens_out, attempts FROM replies WHERE key = ?", (key,)).fetchone()
         return Entry(*row) if row else None
 
     def put(self, key: str, kind: str, request: str, entry: Entry) -> None:

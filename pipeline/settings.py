@@ -91,9 +91,7 @@ data = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data/run"), show_default=True,
     metavar="DIR", help="The run folder: every stage reads and writes there.",
 )  # fmt: skip
-force = click.option(
-    "--force", is_flag=True, help="Do this stage anew. Replies already paid for are taken from the ledger all the same."
-)
+force = click.option("--force", is_flag=True, help="Do this stage anew. Replies already paid for are taken from the ledger all the same.")
 quiet = click.option("--quiet", is_flag=True, help="No progress and no summary; errors are still said.")
 as_json = click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on stdout: counts, seconds, paths.")
 topic = click.option(
@@ -109,30 +107,20 @@ file = click.option(
     "--file", type=click.Path(path_type=Path), metavar="FILE",
     help="With --source csv: a CSV (also .gz) with the columns title, heading, content.",
 )  # fmt: skip
-api_url = click.option(
-    "--api-url", metavar="URL", help="api.php of another MediaWiki. Default: the Wikipedia of the topic's language."
-)
-max_pages = click.option(
-    "--max-pages", type=click.IntRange(min=1), metavar="N", help="Stop after N kept pages.  [default: all]"
-)
-contact = click.option(
-    "--contact", metavar="MAIL_OR_URL", help="How the wiki's operators reach you; sent with each request, as their rules ask."
-)
+api_url = click.option("--api-url", metavar="URL", help="api.php of another MediaWiki. Default: the Wikipedia of the topic's language.")
+max_pages = click.option("--max-pages", type=click.IntRange(min=1), metavar="N", help="Stop after N kept pages.  [default: all]")
+contact = click.option("--contact", metavar="MAIL_OR_URL", help="How the wiki's operators reach you; sent with each request, as their rules ask.")
 rate = click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), default=200.0, show_default=True, metavar="N",
     help="Requests a minute on a live wiki, at most.",
 )  # fmt: skip
-encoding = click.option(
-    "--encoding", default="cl100k_base", show_default=True, metavar="NAME", help="tiktoken encoding that counts tokens."
-)
+encoding = click.option("--encoding", default="cl100k_base", show_default=True, metavar="NAME", help="tiktoken encoding that counts tokens.")
 
 import_csv = click.option(
     "--import", "import_csv", type=click.Path(path_type=Path), metavar="NOTEBOOK_CSV",
     help="Add numbered questions and answers from a CSV instead of asking a model.",
 )  # fmt: skip
-model = click.option(
-    "--model", metavar="NAME", help=f"The model to ask; '{EMBEDDED_MODEL}' is the small one that runs here without a key."
-)
+model = click.option("--model", metavar="NAME", help=f"The model to ask; '{EMBEDDED_MODEL}' is the small one that runs here without a key.")
 base_url = click.option(
     "--base-url", metavar="URL", help="An OpenAI-compatible endpoint, ending in /v1.  [default: OPENAI_BASE_URL, or OpenAI's own]"
 )
@@ -151,12 +139,8 @@ round_trip = click.option(
     help="Asked again with the context alone, the model's answer must reach this token F1; 0 switches the check off.  "
     "[default: 0.6 for answer-first, else 0]",
 )  # fmt: skip
-limit = click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Ask about N sections only, drawn evenly over the pages."
-)
-concurrency = click.option(
-    "--concurrency", type=click.IntRange(1, 1024), default=16, show_default=True, metavar="N", help="Calls in flight."
-)
+limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask about N sections only, drawn evenly over the pages.")
+concurrency = click.option("--concurrency", type=click.IntRange(1, 1024), default=16, show_default=True, metavar="N", help="Calls in flight.")
 timeout = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="SECONDS",
     help="A call that takes longer is cut and sent again.",
@@ -185,6 +169,6 @@ threshold = click.option(
     help="Answer only if the discriminator's probability reaches this.  [default: the one chosen on validation]",
 )  # fmt: skip
 top_k = click.option(
-    "--candidates", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
+    "--candidates", "candidates", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
     help="How many sections the search hands to the discriminator.",
 )  # fmt: skip

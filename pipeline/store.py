@@ -37,7 +37,7 @@ _DISK_REMEDIES = {
 }
 
 
-def storage_error(error: OSError, path: Path) -> StorageError:
+def storage_error(error: OSError, path: Path | str) -> StorageError:
     """Return the sentence for an error of the operating system on `path`."""
     do = _DISK_REMEDIES.get(error.errno or 0, "check the path and run the same command again")
     return StorageError("a file cannot be written or read", f"{path}: {error.strerror or error}", do)
@@ -49,7 +49,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[Any]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+        text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
         with tempfile.NamedTemporaryFile(mode, dir=path.parent, prefix=f".{path.name}.", delete=False, **text) as file:
             temporary = Path(file.name)
             yield file
@@ -271,9 +271,7 @@ class RunFolder:
         """
         stages = self.stages()
         if stage not in stages:
-            raise StageMissing(
-                f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} --data {self.root}` first"
-            )
+            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} --data {self.root}` first")
         return stages[stage]
 
     def unfinish(self, *stages: str) -> None:

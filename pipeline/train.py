@@ -3,20 +3,17 @@
 Questions and answers → positives and adversarial negatives ("no sufficient context"), split by page → training
 files → a discriminator trained here, measured by kind of negative beside a baseline that needs no model.
 
-\b
 Examples
   python -m pipeline.train
       one negative of each kind for each question, the light discriminator in seconds
   python -m pipeline.train --negatives random=1,similar=3 --trainer none
       other negatives, files alone
 
-\b
 Kinds of negatives (a negative's context comes from a page of the same split)
   random     a section of another page
   same_page  another section of the page that answers
   similar    what BM25 finds for the question on other pages
 
-\b
 Writes, in the run folder
   examples.parquet, dropped_examples.parquet          with how each label was verified, and what was dropped why
   train/{qa,discriminator}.{train,validation,test}.jsonl   chat format
@@ -237,7 +234,9 @@ def _measure(
     metrics: dict[str, Any] = {"thresholds": dict(thresholds), "threshold_chosen_on": judge}
     for split in ("validation", "test"):
         kinds, sources = [e.kind for e in parts[split]], np.asarray([e.source for e in parts[split]])
-        metrics[split] = {name: by_kind(kinds, by_split[split], thresholds[name]) for name, by_split in scores.items()} if kinds else {n: {} for n in scores}
+        metrics[split] = (
+            {name: by_kind(kinds, by_split[split], thresholds[name]) for name, by_split in scores.items()} if kinds else {n: {} for n in scores}
+        )
         metrics[split]["by_source"] = {
             source: by_kind([k for k, s in zip(kinds, sources, strict=True) if s == source], scores["discriminator"][split][sources == source], thresholds["discriminator"])
             for source in sorted(set(sources.tolist()))

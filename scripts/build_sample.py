@@ -98,7 +98,10 @@ def answers(client: httpx.Client, api_url: str, title: str, number: int) -> dict
     html = re.sub(r"<!--\s*(NewPP|Saved in|Transclusion).*?-->\s*", "", parse["text"], flags=re.DOTALL)
     links = sorted((link for link in parse["links"] if link["ns"] == 0), key=lambda link: str(link["title"]))
     html = today(html) if number % 2 == 0 else html
-    return {"query": query, "parse": {"title": title, "pageid": number, "revid": 1000 + number, "displaytitle": parse["displaytitle"], "text": html, "links": links}}
+    return {
+        "query": query,
+        "parse": {"title": title, "pageid": number, "revid": 1000 + number, "displaytitle": parse["displaytitle"], "text": html, "links": links},
+    }
 
 
 def today(html: str) -> str:

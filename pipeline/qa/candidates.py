@@ -32,7 +32,9 @@ _PATTERNS = (
         r"\b[A-ZÀ-ÖØ-Þ][\w’-]+(?:(?: (?:de|da|dos|del|van|von|der|of|the|bin|al)){0,2} [A-ZÀ-ÖØ-Þ][\w’-]+)+",
     ),
 )
-_NOT_A_NAME = re.compile(r"^(?:The|In|At|On|It|He|She|They|This|That|A|An|Its|His|Her|Their|For|From|After|Before|When|While|With|As|By|Of|Both|Only|Because|Since|Although|Though|Earlier|Later|Shortly|Besides|Among|Until|Once|If|Where|Nobody|Some|Most|Many)\b")
+_NOT_A_NAME = re.compile(
+    r"^(?:The|In|At|On|It|He|She|They|This|That|A|An|Its|His|Her|Their|For|From|After|Before|When|While|With|As|By|Of|Both|Only|Because|Since|Although|Though|Earlier|Later|Shortly|Besides|Among|Until|Once|If|Where|Nobody|Some|Most|Many)\b"
+)
 _MAX_TIMES = 2
 _SENTENCE_WORDS = range(6, 60)
 

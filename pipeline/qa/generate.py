@@ -18,12 +18,12 @@ from pipeline.llm import prompts
 from pipeline.llm.client import ChatReply, ChatRequest
 from pipeline.qa import checks
 from pipeline.qa.candidates import Candidate, candidates
-from pipeline.records import QA, RejectedQA, Rejected, Section, stable_id
+from pipeline.records import QA, Rejected, RejectedQA, Section, stable_id
 from pipeline.text.compare import token_f1
 from pipeline.text.sentences import sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pipeline.llm.prompts import Message
 
@@ -89,8 +89,6 @@ class Draft:
 
 
 Outcome = QA | RejectedQA
-Ask = "Callable[[ChatRequest], Awaitable[ChatReply]]"
-Search = "Callable[[str, int], list[str]]"
 
 
 async def section_rows(
@@ -129,7 +127,7 @@ async def _answer_first(section: Section, plan: Plan, ask: Any, search: Any) -> 
     return [*await _all(tasks), *missing]
 
 
-async def _all(tasks: list[Awaitable[Outcome]]) -> list[Outcome]:
+async def _all(tasks: Sequence[Awaitable[Outcome]]) -> list[Outcome]:
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(_plain(task)) for task in tasks]
     outcomes = [task.result() for task in running]
@@ -150,7 +148,9 @@ async def _plain(task: Awaitable[Outcome]) -> Outcome | EndpointRefused:
 async def _row_for(draft: Draft, candidate: Candidate, ask: Any, search: Any) -> Outcome:
     section, plan = draft.section, draft.plan
     try:
-        reply = await ask(_small(plan, prompts.question_for_span(section.title, candidate), QUESTION_TOKENS))
+        reply = await ask(
+            _small(plan, prompts.question_for_span(section.title, candidate.evidence, candidate.answer, candidate.opening), QUESTION_TOKENS)
+        )
         draft = draft.after(reply, question=" ".join(f"{candidate.opening} {reply.text}".split()))
         why = _answer_first_fault(draft, candidate, search)
         if why:
@@ -205,9 +205,7 @@ async def _question_first(section: Section, plan: Plan, ask: Any) -> list[Outcom
         return [replace(blank, index=i).rejected(Rejected("endpoint_error", str(error))) for i in range(plan.per_section)]
     items = parse_items(reply.text)
     share = replace(reply, tokens_in=reply.tokens_in // max(1, len(items)), tokens_out=reply.tokens_out // max(1, len(items)))
-    drafts = [
-        replace(blank, index=i).after(share, question=q.strip(), answer=a.strip(), evidence=e.strip()) for i, (q, a, e) in enumerate(items)
-    ]
+    drafts = [replace(blank, index=i).after(share, question=q.strip(), answer=a.strip(), evidence=e.strip()) for i, (q, a, e) in enumerate(items)]
     why = Rejected("not_written" if items else "empty_reply" if not reply.text.strip() else "malformed_reply")
     missing = [replace(blank, index=i).after(share).rejected(why) for i in range(len(items), plan.per_section)]
     return [*await _all([_finish(draft, ask) for draft in drafts]), *missing]

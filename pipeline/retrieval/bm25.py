@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ class Bm25:
         """Index the texts (English stop words left out)."""
         import bm25s
 
-        self._tokenize = lambda batch: bm25s.tokenize(batch, stopwords="en", show_progress=False)
+        self._tokenize: Any = functools.partial(bm25s.tokenize, stopwords="en", show_progress=False)
         self._index = bm25s.BM25()
         self._size = len(texts)
         if texts:
@@ -26,7 +27,4 @@ class Bm25:
         if not queries or not self._size:
             return [[] for _ in queries]
         found, scores = self._index.retrieve(self._tokenize(list(queries)), k=min(k, self._size), show_progress=False)
-        return [
-            [int(at) for at, score in zip(row, row_scores, strict=True) if score > 0]
-            for row, row_scores in zip(found, scores, strict=True)
-        ]
+        return [[int(at) for at, score in zip(row, row_scores, strict=True) if score > 0] for row, row_scores in zip(found, scores, strict=True)]

@@ -32,7 +32,8 @@ NAME = "all-MiniLM-L6-v2-int8"
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """A text as vectors: `pieces` (n, 384) of the word pieces that carry meaning, `sentences` (m, 384), and
-    `sentence_of` (n,): which sentence each piece is in. All rows have unit length; texts without words have none."""
+    `sentence_of` (n,): which sentence each piece is in. All rows have unit length; texts without words have none.
+    """
 
     texts: tuple[str, ...]
     pieces: Vectors
@@ -107,7 +108,10 @@ class MiniLM:
         import numpy as np
 
         encoded = [self._tokenizer.encode_batch(window, add_special_tokens=False) for window in windows]
-        rows = [([i for e in es for i in e.ids][:510], [n for n, e in enumerate(es) for _ in e.ids][:510], [t for e in es for t in e.tokens][:510]) for es in encoded]
+        rows = [
+            ([i for e in es for i in e.ids][:510], [n for n, e in enumerate(es) for _ in e.ids][:510], [t for e in es for t in e.tokens][:510])
+            for es in encoded
+        ]
         width = 2 + max(len(ids) for ids, _, _ in rows)
         ids = np.zeros((len(rows), width), dtype=np.int64)
         mask = np.zeros_like(ids)

@@ -35,7 +35,7 @@ _ATTEMPTS = 5
 _LONGEST_WAIT = 60.0
 
 
-class _Busy(Exception):  # noqa: N818 (internal: always retried or wrapped)
+class _Busy(Exception):
     """The wiki asks for patience, or sent half an answer."""
 
 
@@ -123,14 +123,14 @@ class Wiki:
                 await self._limit.acquire()
             self.requests += 1
             try:
-                answer = await self._client.get(self._language, params)
+                answer: object = await self._client.get(self._language, params)
             except wikipediaapi.WikiInvalidJsonError as error:  # a proxy's page, or a body cut off
                 raise _Busy("the answer is no JSON") from error
         if not isinstance(answer, dict):
             raise _Busy("the answer is no object")
-        error = answer.get("error")
-        if isinstance(error, dict):
-            code, said = str(error.get("code", "")), str(error.get("info", ""))
+        fault = answer.get("error")
+        if isinstance(fault, dict):
+            code, said = str(fault.get("code", "")), str(fault.get("info", ""))
             if code in _TRANSIENT:
                 raise _Busy(f"{code}: {said}")
             raise SourceError("the wiki refuses", f"{code}: {said}"[:300], "check the title and --api-url")
@@ -155,14 +155,10 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
 def admits(topic: Topic, title: str) -> bool:
     """Tell whether a title passes the topic's filters."""
     folded = title.casefold()
-    return all(part.casefold() in folded for part in topic.title_contains) and not any(
-        re.search(pattern, title) for pattern in topic.title_excludes
-    )
+    return all(part.casefold() in folded for part in topic.title_contains) and not any(re.search(pattern, title) for pattern in topic.title_excludes)
 
 
-async def crawl(
-    wiki: Wiki, topic: Topic, max_pages: int | None, met: Callable[[int], None] = lambda _n: None
-) -> AsyncIterator[Visit]:
+async def crawl(wiki: Wiki, topic: Topic, max_pages: int | None, met: Callable[[int], None] = lambda _n: None) -> AsyncIterator[Visit]:
     """Yield every page met, breadth-first from the topic's seeds, in an order that depends on the wiki alone.
 
     `met` is told how many pages are known so far, each time more are found.
@@ -252,7 +248,7 @@ def _triage(query: dict[str, Any], topic: Topic, info: WikiInfo, done: set[str])
 
 def _visit(page: dict[str, Any], status: str, reason: str, info: WikiInfo) -> Visit:
     title = str(page.get("title", ""))
-    revision = next(iter(page.get("revisions", [])), {})
+    revision: dict[str, Any] = next(iter(page.get("revisions", [])), {})
     licence = " ".join(part for part in (info.licence, info.licence_url) if part)
     return Visit(
         Page(
