@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cli import Run
-    from pipeline.qa.generate import Outcome, Plan
+    from pipeline.qa.generate import Draft, Outcome, Plan
 
 ENDPOINTS_FAULT = "endpoint_error"
 
@@ -196,12 +196,13 @@ async def _ask_all(run: Run, client: Any, asked: list[Section], sections: list[S
     def search(question: str, k: int) -> list[str]:
         return [ids[at] for at in index.search([question], k)[0]]
 
+    kept: Counter[bool] = Counter()
     with run.progress(len(asked), "sections", "section") as bar:
 
         def done(outcomes: list[Outcome]) -> None:
             rows.extend(outcomes)
-            kept = sum(1 for row in rows if isinstance(row, QA))
-            bar.step(kept=kept, rejected=len(rows) - kept, tokens=client.spent.tokens_in + client.spent.tokens_out)
+            kept.update(isinstance(row, QA) for row in outcomes)
+            bar.step(kept=kept[True], rejected=kept[False], tokens=client.spent.tokens_in + client.spent.tokens_out)
 
         async with client:
             await run_jobs(asked, lambda section: section_rows(section, plan, client.complete, search), at_once, done)
@@ -226,7 +227,7 @@ def _imported(path: Path, sections: list[Section]) -> tuple[list[QA], list[Rejec
                 section = _place(places, row.get("content", ""), evidence, answer)
                 stub = section or Section("", 0, 0, 0, row["title"], row["heading"], "", 0, "", 0, None, "", "")
                 source = row.get("source") or "imported"
-                checked = _check_import(Draft(stub, plan, number, question, answer, evidence, source=source), section is not None)
+                checked = _check_import(Draft(stub, plan, number, question, answer, evidence, source=source), found=section is not None)
                 (kept if isinstance(checked, QA) else rejected).append(checked)  # type: ignore[arg-type]
     except InputError as error:
         return kept, rejected, error
@@ -246,24 +247,13 @@ def _place(places: list[Section], content: str, evidence: str, answer: str) -> S
     return holding[0] if holding else places[0]
 
 
-def _check_import(draft: Any, found: bool) -> QA | RejectedQA:
-    from dataclasses import replace
-
-    from pipeline.qa import checks
+def _check_import(draft: Draft, *, found: bool) -> QA | RejectedQA:
+    from pipeline.qa.generate import checked
 
     if not found:
-        rejected: RejectedQA = draft.rejected(Rejected("section_not_in_run"))
-        return rejected
-    why = checks.question_form(draft.question) or checks.stands_alone(draft.question) or checks.answer_form(draft.question, draft.answer)
-    if not why and draft.evidence:
-        evidence = checks.verbatim_evidence(draft.evidence, draft.section.content)
-        if isinstance(evidence, Rejected):
-            why = evidence
-        else:
-            draft = replace(draft, evidence=evidence)
-            why = checks.numbers_supported(draft.answer, evidence)
-    result: QA | RejectedQA = draft.rejected(why) if why else draft.kept()
-    return result
+        return draft.rejected(Rejected("section_not_in_run"))
+    draft, why = checked(draft, evidence_needed=False)
+    return draft.rejected(why) if why else draft.kept()
 
 
 def _write(
@@ -273,9 +263,14 @@ def _write(
     from pipeline.store import write_rows
 
     by_id = {section.section_id: section for section in sections}
-    replaced = {"generated"} if label == "generate" else set()  # generating again replaces what was generated; imports add
-    qa: dict[str, QA] = {row.qa_id: row for row in before[0] if row.source not in replaced}
-    gone: dict[str, RejectedQA] = {row.rejected_id: row for row in before[1] if row.source not in replaced}
+    reached = {row.section_id for row in new[0]} | {row.section_id for row in new[1]}
+
+    def stays(row: QA | RejectedQA) -> bool:
+        """Imports add; generating again replaces what was generated – where it failed, only for the sections it reached."""
+        return label != "generate" or row.source != "generated" or (failure is not None and row.section_id not in reached)
+
+    qa: dict[str, QA] = {row.qa_id: row for row in before[0] if stays(row)}
+    gone: dict[str, RejectedQA] = {row.rejected_id: row for row in before[1] if stays(row)}
     gone |= {row.rejected_id: row for row in new[1]}
     new_kept = 0
     for row in new[0]:

@@ -37,6 +37,11 @@ class Entry:
     attempts: int = 1
 
 
+def _storable(text: str) -> str:
+    """Lone surrogates (a JSON escape can make them) are no text that SQLite takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class Ledger:
     """The replies of one run folder, as a mapping from request key to raw reply."""
 
@@ -80,7 +85,7 @@ class Ledger:
             self._db.execute(
                 "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    key, kind, request, entry.reply, entry.tokens_in, entry.tokens_out, entry.attempts,
+                    key, kind, _storable(request), _storable(entry.reply), entry.tokens_in, entry.tokens_out, entry.attempts,
                     datetime.now(UTC).isoformat(timespec="seconds"),
                 ),
             )  # fmt: skip

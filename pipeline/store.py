@@ -39,7 +39,7 @@ _DISK_REMEDIES = {
 
 def storage_error(error: OSError, path: Path | str) -> StorageError:
     """Return the sentence for an error of the operating system on `path`."""
-    do = _DISK_REMEDIES.get(error.errno or 0, "check the path and run the same command again")
+    do = _DISK_REMEDIES.get(error.errno or 0, "check the path (--data names the run folder) and run the same command again")
     return StorageError("a file cannot be written or read", f"{path}: {error.strerror or error}", do)
 
 
@@ -49,7 +49,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[Any]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+        text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
         with tempfile.NamedTemporaryFile(mode, dir=path.parent, prefix=f".{path.name}.", delete=False, **text) as file:
             temporary = Path(file.name)
             yield file
@@ -133,11 +133,23 @@ def read_rows(path: Path, record: type[T]) -> list[T]:
     for column in _schema(record):
         if column.name not in table.column_names:
             raise InputError("a column is missing", f"{path}: {column.name}", "run the stage that writes it again with --force")
-        values = table.column(column.name).to_pylist()
+        found = table.column(column.name)
+        if not _fits(found.type, column.type):
+            raise InputError("a column has the wrong type", f"{path}: {column.name} is {found.type}", f"make it {column.type}")
+        values = found.to_pylist()
         if not column.nullable and None in values:
             raise InputError("a value is missing", f"{path}, row {values.index(None)}, column {column.name}", "mend that row")
         columns.append(values)
     return [record(*values) for values in zip(*columns, strict=True)]
+
+
+def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Tell whether a column's type holds the same kind of thing: files of other programs have other widths."""
+    from pyarrow import types
+
+    kinds = (types.is_boolean, types.is_integer, lambda t: types.is_string(t) or types.is_large_string(t), lambda t: types.is_floating(t))
+    widened = types.is_floating(wanted) and types.is_integer(found)
+    return types.is_null(found) or widened or any(kind(found) and kind(wanted) for kind in kinds)
 
 
 def write_csv(path: Path, record: type[T], rows: Sequence[T]) -> None:
@@ -147,7 +159,7 @@ def write_csv(path: Path, record: type[T], rows: Sequence[T]) -> None:
 
 
 def _write_csv(file: TextIO, record: type[T], rows: Sequence[T]) -> None:
-    writer = csv.DictWriter(file, [c.name for c in fields(record)], lineterminator="\n")  # type: ignore[arg-type]
+    writer = csv.DictWriter(file, [c.name for c in fields(record)], lineterminator="\r\n")  # type: ignore[arg-type]
     writer.writeheader()
     for row in rows:
         writer.writerow({k: _formula_safe(_clean(v)) for k, v in asdict(row).items()})  # type: ignore[call-overload]
@@ -155,7 +167,7 @@ def _write_csv(file: TextIO, record: type[T], rows: Sequence[T]) -> None:
 
 def _formula_safe(value: object) -> object:
     """A cell that a spreadsheet would run as a formula gets a leading apostrophe (OWASP, CSV injection)."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def sha256_of(path: Path) -> str:
@@ -260,7 +272,7 @@ class RunFolder:
             raise storage_error(error, self.manifest) from error
         except ValueError as error:
             raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again") from error
-        if not isinstance(stages, dict):
+        if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
             raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again")
         return stages
 

@@ -1,4 +1,4 @@
-"""Many jobs at once on this machine: the first alone, as a probe, then a fixed number side by side."""
+"""Many jobs at once on this machine: a fixed number side by side, a new one as soon as one ends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ R = TypeVar("R")
 async def run_jobs(jobs: Iterable[J], work: Callable[[J], Awaitable[R]], at_once: int, done: Callable[[R], None]) -> None:
     """Do `work` on each job, `at_once` side by side, and hand each result to `done` as it comes.
 
-    The first job runs alone: where the endpoint refuses, one request finds out. An exception ends the
-    others and is raised; what `done` was given stays.
+    Jobs are taken one by one: they need not fit into memory together. An exception ends the others and
+    is raised; what `done` was given stays.
     """
     queue = iter(jobs)
-    for job in queue:
-        done(await work(job))
-        break
 
     async def worker() -> None:
         for job in queue:  # a plain iterator is shared safely: nothing awaits inside next()

@@ -13,8 +13,9 @@ import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
-from pipeline.errors import EndpointError, EndpointRefused
+from pipeline.errors import EndpointError, EndpointRefused, InputError
 from pipeline.ledger import Entry
 
 if TYPE_CHECKING:
@@ -90,14 +91,16 @@ class ChatClient:
     """whether the endpoint takes a JSON schema; learnt from its first refusal"""
     _sdk: openai.AsyncOpenAI = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
+    _probe: asyncio.Lock = field(init=False)
+    _answers: bool = False
+    _refusal: EndpointRefused | None = None
 
     async def __aenter__(self) -> Self:
         import openai
 
-        try:
-            self._sdk = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, timeout=self.timeout, max_retries=_RETRIES)
-        except openai.OpenAIError as error:
-            raise EndpointRefused("the client could not be made", self._safe(str(error)), "check --base-url") from error
+        _check_address(self.base_url)
+        self._sdk = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, timeout=self.timeout, max_retries=_RETRIES)
+        self._probe = asyncio.Lock()
         self._slots = asyncio.Semaphore(self.concurrency)
         return self
 
@@ -114,24 +117,51 @@ class ChatClient:
         if stored is not None:
             self.spent.from_ledger += 1
             return _reply(stored, from_ledger=True)
-        async with self._slots:
-            entry = await self._paid(request)
+        entry = await self._probed(request)
         self.ledger.put(request.key(), LEDGER_KIND, request.canonical(), entry)
         self.spent.calls += 1
         self.spent.tokens_in += entry.tokens_in
         self.spent.tokens_out += entry.tokens_out
         return _reply(entry, from_ledger=False)
 
+    async def _probed(self, request: ChatRequest) -> Entry:
+        """Send requests one by one until the first has come back well: where the endpoint refuses, one finds out for all.
+
+        What fails before anything has succeeded is a refusal, whatever it is: an address that is wrong,
+        a page that is no API.
+        """
+        if not self._answers:
+            async with self._probe:
+                entry = await self._first(request)
+            if entry is not None:
+                return entry
+        async with self._slots:
+            return await self._paid(request)
+
+    async def _first(self, request: ChatRequest) -> Entry | None:
+        """Be the probe, unless another request has been it meanwhile."""
+        if self._refusal is not None:
+            raise self._refusal
+        if self._answers:
+            return None
+        try:
+            entry = await self._paid(request)
+        except EndpointError as error:
+            self._refusal = EndpointRefused(error.what, error.value, error.do)
+            raise self._refusal from error
+        self._answers = True
+        return entry
+
     async def _paid(self, request: ChatRequest) -> Entry:
         tried = 0
         for attempt in range(1 + _MALFORMED_RETRIES):
+            if attempt:
+                await asyncio.sleep(0.5 * 2 ** (attempt - 1))
             body, attempts = await self._send(request)
             tried += attempts
-            fault = _fault(body)
+            fault, usage = _fault(body)
             if not fault:
-                usage = json.loads(body).get("usage") or {}
                 return Entry(body, _whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens")), tried)
-            await asyncio.sleep(0.5 * 2**attempt)
         value = f"{self._where()}: {fault}: {self._safe(body)[:120]!r}"
         raise EndpointError("the endpoint's answer is no chat completion", value, "check --base-url (it usually ends in /v1)")
 
@@ -139,10 +169,11 @@ class ChatClient:
         """Send one request; return the raw body and the number of attempts the SDK made."""
         import openai
 
+        with_schema = bool(request.schema) and self.structured
         try:
             raw: Any = await self._sdk.chat.completions.with_raw_response.create(**self._body(request))
         except openai.BadRequestError as error:
-            if request.schema and self.structured and "response_format" in str(error):
+            if with_schema and "response_format" in str(error):
                 self.structured = False  # an old or small server: ask without, and read what comes
                 return await self._send(request)
             raise self._wrapped(error) from error
@@ -150,6 +181,8 @@ class ChatClient:
             raise self._wrapped(error) from error
         except json.JSONDecodeError as error:  # the SDK reads the body before we do
             return error.doc, 1
+        except RecursionError:
+            return "", 1
         text = raw.text
         body = text() if callable(text) else text
         return body, int(getattr(raw, "retries_taken", 0) or 0) + 1
@@ -193,27 +226,47 @@ class ChatClient:
 
 
 def key_from_environment() -> str:
-    """Return OPENAI_API_KEY; endpoints that need no key get a word that says so."""
-    return os.environ.get("OPENAI_API_KEY") or "no-key-needed"
+    """Return OPENAI_API_KEY; endpoints that need no key get a word that says so.
+
+    Raises InputError, without showing the key, if it can't be sent in a header.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise InputError("the key cannot be sent", "OPENAI_API_KEY has characters that no key has", "copy it again, without line breaks")
+    return key or "no-key-needed"
 
 
-def _fault(body: str) -> str:
-    """Return what is wrong with a body as a chat completion, or nothing."""
+def _check_address(base_url: str | None) -> None:
+    try:
+        parts = urlsplit(base_url or "https://api.openai.com/v1")
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise EndpointRefused("the endpoint's address is no URL", base_url or "", "write --base-url like http://127.0.0.1:8000/v1")
+
+
+def _fault(body: str) -> tuple[str, dict[str, Any]]:
+    """Return what is wrong with a body as a chat completion (or nothing), and its usage."""
     try:
         parsed = json.loads(body)
-    except ValueError:
-        return "no JSON" if body.strip() else "an empty body"
+    except (ValueError, RecursionError):
+        return "no JSON" if body.strip() else "an empty body", {}
     try:
         content = parsed["choices"][0]["message"].get("content")
     except (KeyError, IndexError, TypeError, AttributeError):
-        return "no choices[0].message"
-    return "" if content is None or isinstance(content, str) else "content is no text"
+        return "no choices[0].message", {}
+    usage = parsed.get("usage")
+    fault = "" if content is None or isinstance(content, str) else "content is no text"
+    return fault, usage if isinstance(usage, dict) else {}
 
 
 def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    """Return a count as the ledger can hold it; what is no count is 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else 0
 
 
 def _reply(entry: Entry, *, from_ledger: bool) -> ChatReply:
     content = json.loads(entry.reply)["choices"][0]["message"].get("content") or ""
+    content = content.encode("utf-8", "replace").decode("utf-8")  # lone surrogates could be sent nowhere
     return ChatReply(content, entry.tokens_in, entry.tokens_out, entry.attempts, from_ledger)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.records import Section
 
 NEAR_DUPLICATE = 0.5  # 5-gram Jaccard with the true context
+_SHORTEST_INSIDE = 3  # characters
 EVIDENCE_REPEATED = 0.5  # share of the evidence's 5-grams that the context has
 _NUMBER_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
@@ -33,7 +34,7 @@ def answers_after_all(asked: Asked, candidate: Section) -> Rejected | float:
     if likeness >= NEAR_DUPLICATE or asked.section.section_id == candidate.duplicate_of or candidate.section_id == asked.section.duplicate_of:
         return Rejected("near_duplicate", f"{likeness:.2f}")
     context = candidate.context
-    if any(mentions(context, form) for form in forms(asked.row.answer)):
+    if any(mentions(context, form) for form in forms(asked.row.answer)) or _stands_inside(asked.row.answer, context):
         return Rejected("holds_the_answer")
     if _words_together(asked.row.answer, context):
         return Rejected("holds_the_answers_words")
@@ -48,9 +49,14 @@ def forms(answer: str) -> set[str]:
     tokens = normalise_answer(answer).split()
     swapped = " ".join(_SYNONYMS.get(token, token) for token in tokens)
     found = {answer, swapped}
-    if len(tokens) > 1 and tokens[0][:1].isdigit() and not any(token.isdigit() for token in tokens[1:]):
+    if len(tokens) > 1 and (tokens[0][:1].isdigit() or tokens[0] in _SYNONYMS) and not any(token.isdigit() for token in tokens[1:]):
         found |= {tokens[0], _SYNONYMS.get(tokens[0], tokens[0])}  # "46 countries": the number alone is enough to doubt
     return {form for form in found if form.strip()}
+
+
+def _stands_inside(answer: str, context: str) -> bool:
+    """Tell whether the answer is part of a longer word ("NBC" in "NBCUniversal"); numbers are not looked for in numbers."""
+    return len(answer) >= _SHORTEST_INSIDE and not answer[0].isdigit() and answer.casefold() in context.casefold()
 
 
 def _words_together(answer: str, context: str) -> bool:

@@ -19,7 +19,7 @@ def numbered(text: str) -> dict[int, str]:
     doubled number (`1. 1. …`) is read once; of a number that comes twice the first counts.
     """
     found: dict[int, str] = {}
-    number = 1
+    number, skipping = 1, False
     for line in text.strip().splitlines():
         rest, match = line, _NUMBER.match(line)
         if match:
@@ -28,7 +28,9 @@ def numbered(text: str) -> dict[int, str]:
             rest = rest[again.end() :] if again and int(again[1]) == number else rest
         if not rest.strip():
             continue
-        if rest is not line and number in found:
+        if match:
+            skipping = number in found  # a number that came before, with all that goes on with it
+        if skipping:
             continue
         found[number] = f"{found[number]} {rest.strip()}" if number in found else rest.strip()
     return found
@@ -37,4 +39,4 @@ def numbered(text: str) -> dict[int, str]:
 def pairs(questions: str, answers: str, evidence: str) -> list[tuple[int, str, str, str]]:
     """Return (number, question, answer, evidence) for every number that any of the lists has, in order."""
     q, a, e = numbered(questions), numbered(answers), numbered(evidence)
-    return [(n, q.get(n, ""), a.get(n, ""), e.get(n, "")) for n in sorted(q.keys() | a.keys())]
+    return [(n, q.get(n, ""), a.get(n, ""), e.get(n, "")) for n in sorted(q.keys() | a.keys() | e.keys())]

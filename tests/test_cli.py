@@ -1,0 +1,183 @@
+"""Manners of the commands: exit codes, sentences, help, settings, and what happens to bad input."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, environment, run
+
+from pipeline.records import Page, Section
+from pipeline.store import RunFolder, read_rows
+
+COMMANDS = ("collect", "create_qa", "train", "ask", "report", "fetch_weights")
+HEAVY = ("pandas", "pyarrow", "numpy", "openai", "sklearn", "onnxruntime", "wikipediaapi", "httpx", "tiktoken", "bs4", "xllamacpp")
+LONG = "The judges at the Budokan gave their verdict on this bout after a long delay, and nobody in the hall was surprised. " * 3
+
+
+def sections_csv(path: Path, rows: int = 3) -> Path:
+    lines = [f'Page {n} at the 2020 Olympics,Results,"{LONG} Number {n}."' for n in range(rows)]
+    path.write_text("\n".join(["title,heading,content", *lines]) + "\n", "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_and_loads_nothing_heavy(command: str) -> None:
+    line = [sys.executable, "-X", "importtime", "-m", f"pipeline.{command}", "--help"]
+    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60, check=True)
+    loaded = {row.rpartition("|")[2].strip().partition(".")[0] for row in done.stderr.splitlines()}
+    assert not loaded & set(HEAVY)
+    assert "--data DIR" in done.stdout
+    if command != "fetch_weights":
+        assert f"python -m pipeline.{command}" in done.stdout
+
+
+def test_usage_errors_exit_with_2() -> None:
+    assert run("collect", "--source", "nowhere").code == 2
+    assert run("train", "--seed", "many").code == 2
+
+
+@pytest.mark.parametrize("command", [("create_qa",), ("train",), ("report",), ("ask", "Who won?")])
+def test_a_run_folder_without_the_stage_before_says_which_command_is_missing(command: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(*command, "--data", tmp_path / "run")
+    assert result.code == 1
+    assert len(result.errors) == 1
+    assert "python -m pipeline." in result.errors[0]
+
+
+def test_flag_beats_environment_beats_topic_file(tmp_path: Path) -> None:
+    topic = tmp_path / "topic.toml"
+    shipped = (ROOT / "data" / "topics" / "olympics-2020.toml").read_text("utf-8")
+    topic.write_text(shipped + "max-pages = 1\n", "utf-8")
+    args = ("--source", "sample", "--topic", topic, "--quiet", "--json", "--data")
+    assert run("collect", *args, tmp_path / "a").json["counts"]["pages_by_status"]["kept"] == 1
+    assert run("collect", *args, tmp_path / "b", PIPELINE_MAX_PAGES="2").json["counts"]["pages_by_status"]["kept"] == 2
+    assert run("collect", *args, tmp_path / "c", "--max-pages", "3", PIPELINE_MAX_PAGES="2").json["counts"]["pages_by_status"]["kept"] == 3
+
+
+def test_the_live_wiki_asks_for_a_contact_before_anything_is_sent(tmp_path: Path) -> None:
+    result = run("collect", "--data", tmp_path / "run")
+    assert result.code == 1
+    assert "--contact" in result.errors[0]
+
+
+def test_a_csv_of_the_notebooks_keeps_every_section_and_derives_what_is_missing(tmp_path: Path) -> None:
+    result = run("collect", "--source", "csv", "--file", sections_csv(tmp_path / "s.csv"), "--data", tmp_path / "run", "--json")
+    assert result.code == 0
+    assert result.json["counts"]["sections_met"] == result.json["counts"]["sections"] == 3
+    sections = read_rows(RunFolder(tmp_path / "run").sections, Section)
+    assert {s.title for s in sections} == {f"Page {n} at the 2020 Olympics" for n in range(3)}
+    assert all(s.url == "" and s.revision_id is None and s.tokens >= 40 for s in sections)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"title,text\na,b\n", "heading"),
+        (b"\x1f\x8b\x08\x00garbage", "gzip"),
+        (b"title,heading,content\n\xff\xfe,x,y\n", "UTF-8"),
+        (b'title,heading,content\n"never closed,x,y\n', "CSV"),
+        (b"title,heading,content\na,b,c,d,e\n", "CSV"),
+        (b"title,heading,content\n", "no section"),
+    ],
+)
+def test_a_bad_csv_is_a_sentence(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_bytes(content)
+    result = run("collect", "--source", "csv", "--file", tmp_path / "bad.csv", "--data", tmp_path / "run")
+    assert result.code == 1
+    assert len(result.errors) == 1
+    assert said in result.errors[0]
+
+
+def test_a_gzip_cut_off_in_the_middle_keeps_what_came_before(tmp_path: Path) -> None:
+    whole = gzip.compress(sections_csv(tmp_path / "s.csv", 30_000).read_bytes(), mtime=0)
+    (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
+    result = run("collect", "--source", "csv", "--file", tmp_path / "cut.csv.gz", "--data", tmp_path / "run")
+    assert result.code == 1
+    assert "cut off" in result.errors[0]
+    assert len(read_rows(RunFolder(tmp_path / "run").sections, Section)) >= 1000
+    assert "collect" not in RunFolder(tmp_path / "run").stages()
+
+
+def test_a_page_without_sections_is_counted_and_harms_nothing(tmp_path: Path) -> None:
+    path = sections_csv(tmp_path / "s.csv")
+    path.write_text(path.read_text("utf-8") + "Empty at the 2020 Olympics,Summary,\n", "utf-8")
+    result = run("collect", "--source", "csv", "--file", path, "--data", tmp_path / "run", "--json")
+    assert result.json["counts"]["dropped_by_reason"] == {"empty": 1}
+    pages = {p.title: p.n_sections for p in read_rows(RunFolder(tmp_path / "run").pages, Page)}
+    assert pages["Empty at the 2020 Olympics"] == 0
+
+
+def test_a_read_only_place_is_a_sentence() -> None:
+    result = run("collect", "--source", "sample", "--data", "/proc/nothing/run")
+    assert result.code == 1
+    assert "--data" in result.errors[0]
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_half_written_file(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: the same error reaches the same places."""
+    script = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        f"sys.argv = ['collect', '--source', 'sample', '--data', {str(tmp_path / 'run')!r}]\n"
+        "from pipeline.collect import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert os.strerror(errno.EFBIG) in done.stderr
+    assert [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".")] == []
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_damaged_file_of_the_stage_before_is_a_sentence(collected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    (folder / "sections.parquet").write_bytes(b"PAR1 half a file")
+    result = run("create_qa", "--import", "data/sample/qa.csv", "--data", folder)
+    assert result.code == 1
+    assert "sections.parquet" in result.errors[0]
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(collected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    line = [sys.executable, "-m", "pipeline.create_qa", "--data", str(folder), "--limit", "40"]
+    with subprocess.Popen(line, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for row in process.stderr:
+            if "section" in row:  # the bar is there: calls are in flight
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        code = process.wait(60)
+    assert code == 130
+    assert "run the same command again" in rest
+    assert "Traceback" not in rest
+
+
+def test_json_is_the_last_line_and_quiet_says_nothing_else(tmp_path: Path) -> None:
+    result = run("collect", "--source", "sample", "--data", tmp_path / "run", "--json", "--quiet")
+    assert result.err == ""
+    assert len(result.out.splitlines()) == 1
+    assert result.json["counts"]["sections_met"] == result.json["counts"]["sections"] + result.json["counts"]["sections_dropped"]
+    assert Path(result.json["path"]).is_file()
+
+
+def test_the_manifest_names_what_a_stage_was_made_of(trained: Path) -> None:
+    stages = json.loads((trained / "manifest.json").read_text("utf-8"))
+    assert list(stages) == ["collect", "create_qa", "train"]
+    for entry in stages.values():
+        assert entry.keys() == {"inputs", "settings", "outputs", "counts", "cost", "seconds", "versions"}
+        assert all(len(digest) == 64 for digest in entry["outputs"].values())

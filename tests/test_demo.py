@@ -1,0 +1,121 @@
+"""The README's promise: `make demo` goes from wiki pages to a measured discriminator, with the real embedded model."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, environment, run
+
+from pipeline.llm.embedded import FETCH_COMMAND
+from pipeline.records import QA, RejectedQA
+from pipeline.store import RunFolder, read_rows
+
+DEMO_SECONDS = 1200
+README = (ROOT / "README.md").read_text("utf-8")
+EXEMPT = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "manifest.json"}
+
+
+def demo(folder: Path) -> str:
+    """Run the Makefile's demo into a folder, with the interpreter that runs the tests."""
+    plan = subprocess.run(["make", "-n", "demo", f"RUN={folder}", "-o", "install"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = [line for line in plan.splitlines() if "-m pipeline." in line]
+    said = ""
+    for line in commands:
+        command = line.replace(line.split(" -m ", 1)[0], sys.executable, 1)
+        done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    return said
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in EXEMPT}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("demo") / "run"
+    return folder, demo(folder)
+
+
+@pytest.mark.timeout(DEMO_SECONDS)
+def test_the_demo_ends_with_the_path_of_the_report(finished: tuple[Path, str]) -> None:
+    folder, said = finished
+    assert said.splitlines()[-1] == f"report: {folder / 'report.html'}"
+    assert (folder / "report.html").is_file()
+
+
+def test_the_embedded_model_keeps_some_rows_and_every_other_candidate_has_a_reason(finished: tuple[Path, str]) -> None:
+    folder = RunFolder(finished[0])
+    kept = [row for row in read_rows(folder.qa, QA) if row.source == "generated"]
+    rejected = [row for row in read_rows(folder.rejected, RejectedQA) if row.source == "generated"]
+    assert len(kept) + len(rejected) == 40 * 3
+    assert kept
+    assert all(row.reason and row.title for row in rejected)
+    assert all((row.round_trip_f1 or 0) >= 0.6 for row in kept)
+
+
+def test_written_and_generated_rows_are_counted_apart(finished: tuple[Path, str]) -> None:
+    counts = json.loads((finished[0] / "manifest.json").read_text("utf-8"))["create_qa"]["counts"]
+    assert counts["kept_by_source"].keys() == {"generated", "written"}
+    assert counts["kept_by_source"]["written"] == 150
+
+
+@pytest.mark.timeout(DEMO_SECONDS)
+def test_the_demo_again_gives_the_same_bytes_and_asks_the_model_nothing(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = finished
+    before = contents(folder)
+    demo(folder)
+    assert contents(folder) == before
+    anew = tmp_path / "run"
+    anew.mkdir()
+    shutil.copy(folder / "ledger.sqlite", anew)
+    demo(anew)
+    assert contents(anew) == before
+    assert json.loads((anew / "manifest.json").read_text("utf-8"))["create_qa"]["cost"]["calls"] == 0
+
+
+def test_without_the_weights_the_one_command_that_fetches_them_is_named(collected: Path, tmp_path: Path) -> None:
+    result = run("create_qa", "--data", collected, XDG_CACHE_HOME=str(tmp_path))
+    assert result.code == 1
+    assert FETCH_COMMAND in result.errors[0]
+
+
+def commands_of(text: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines() if "python -m pipeline." in line]
+
+
+def test_every_flag_that_the_readme_uses_is_one_that_its_command_has() -> None:
+    commands = commands_of(README)
+    assert len(commands) >= 6
+    for line in commands:
+        match = re.search(r"pipeline\.(\w+)", line)
+        assert match
+        shown = run(match[1], "--help").out
+        for flag in re.findall(r"(?<!\S)(--[a-z-]+)", line):
+            assert re.search(rf"{flag}\b", shown), (line, flag)
+
+
+def test_the_readmes_offline_commands_run_as_they_stand(tmp_path: Path) -> None:
+    offline = [
+        line
+        for line in commands_of(README)
+        if "--source sample" in line or "--import data/sample" in line or "pipeline.train" in line or "pipeline.ask" in line
+    ]
+    assert [re.search(r"pipeline\.(\w+)", line)[1] for line in offline][:4] == ["collect", "create_qa", "train", "ask"]  # type: ignore[index]
+    for line in offline:
+        command = line.replace("python -m", f"{sys.executable} -m") + f" --data {tmp_path / 'run'}"
+        done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_names_the_two_commands_that_set_everything_up() -> None:
+    assert "make demo" in README
+    assert "make test" in README
