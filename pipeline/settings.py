@@ -6,6 +6,7 @@ order of default_map, envvar and command line). A flag `--max-pages` reads PIPEL
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
@@ -76,7 +77,25 @@ def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
         strings = not isinstance(value, list) or all(isinstance(item, str) for item in value)
         if not isinstance(value, kind) or isinstance(value, bool) or not strings:
             raise InputError("a key of the topic file has the wrong type", f"{path}: {name}", f"it must be a {kind.__name__}")
+    _check_values(raw, path)
     return {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+
+
+def _check_values(raw: dict[str, Any], path: Path) -> None:
+    """Raise InputError for values that would only fail in the middle of a crawl."""
+    if not re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]+)*", raw["language"]):
+        raise InputError("a key of the topic file has no sense", f"{path}: language = {raw['language']!r}", 'write a code like "en"')
+    if not [seed for seed in raw["seeds"] if seed.strip()]:
+        raise InputError("a key of the topic file has no sense", f"{path}: seeds is empty", "name the pages to begin with")
+    if not 0 <= raw["min_tokens"] < raw["max_tokens"]:
+        raise InputError(
+            "a key of the topic file has no sense", f"{path}: max_tokens = {raw['max_tokens']}", "it must be above min_tokens, and that 0 or more"
+        )
+    for pattern in raw["title_excludes"]:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise InputError("a pattern of the topic file is none", f"{path}: title_excludes: {pattern!r}: {error}", "mend it") from error
 
 
 def _use_topic_defaults(context: click.Context, _: click.Parameter, path: Path) -> Path:

@@ -147,7 +147,7 @@ def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     """Tell whether a column's type holds the same kind of thing: files of other programs have other widths."""
     from pyarrow import types
 
-    kinds = (types.is_boolean, types.is_integer, lambda t: types.is_string(t) or types.is_large_string(t), lambda t: types.is_floating(t))
+    kinds = (types.is_boolean, types.is_integer, lambda t: types.is_string(t) or types.is_large_string(t), types.is_floating)
     widened = types.is_floating(wanted) and types.is_integer(found)
     return types.is_null(found) or widened or any(kind(found) and kind(wanted) for kind in kinds)
 

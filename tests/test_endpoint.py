@@ -321,7 +321,8 @@ def ask_all(tmp_path: Path, answer: Answer, n: int, schema: str | None = None) -
     async def all_of_them(url: str) -> list[ChatReply | BaseException]:
         with Ledger(tmp_path / "ledger.sqlite") as ledger:
             async with ChatClient(ledger, "stub", url, KEY, n, 30.0) as client:
-                await client.complete(ChatRequest("stub", (("user", "the probe, which goes alone"),), 10))
+                if n > 1:
+                    await client.complete(ChatRequest("stub", (("user", "the probe, which goes alone"),), 10))
                 requests = [ChatRequest("stub", (("user", str(at)),), 10, schema=schema) for at in range(n)]
                 return await asyncio.gather(*map(client.complete, requests), return_exceptions=True)
 

@@ -114,7 +114,7 @@ def test_a_row_span_in_the_last_column_reaches_down_past_a_shorter_row() -> None
 
 
 def test_a_column_span_pushes_later_cells_under_their_own_headers_and_is_said_once() -> None:
-    assert table("<th>A</th><th>B</th><th>C</th>", "<td colspan=2>x</td><td>y</td>") == ["A: x; C: y"]
+    assert table("<th>A</th><th>B</th><th>C</th>", "<td colspan=2>x</td><td>y</td>") == ["A / B: x; C: y"]
 
 
 def test_headers_of_two_rows_are_joined_and_a_spanning_one_is_said_once() -> None:

@@ -29,16 +29,18 @@ class SampleTransport(httpx.AsyncBaseTransport):
         Raises StorageError if it is not there or damaged.
         """
         self._folder = folder
-        self._wiki = self._read("wiki.json")
+        self._wiki = self._read("wiki.json", "siteinfo", "rendered_at", "pages", "redirects")
         self._redirects: dict[str, str] = self._wiki["redirects"]
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, *keys: str) -> dict[str, Any]:
         path = self._folder / name
         try:
             content = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise StorageError("the bundled sample is not whole", f"{path}: {error}", "check out data/sample again") from error
-        return dict(content)
+        if not isinstance(content, dict) or not content.keys() >= set(keys):
+            raise StorageError("the bundled sample is not whole", f"{path} lacks {', '.join(keys)}", "check out data/sample again")
+        return content
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one GET as MediaWiki's API does."""
@@ -57,7 +59,7 @@ class SampleTransport(httpx.AsyncBaseTransport):
 
     def _page(self, title: str) -> dict[str, Any] | None:
         name = self._wiki["pages"].get(title)
-        return self._read(f"pages/{name}") if name else None
+        return self._read(f"pages/{name}", "query", "parse") if name else None
 
     def _describe(self, titles: list[str]) -> dict[str, Any]:
         followed = [{"from": title, "to": self._redirects[title]} for title in titles if title in self._redirects]

@@ -83,9 +83,9 @@ class Wiki:
     async def info(self) -> WikiInfo:
         """Ask for the wiki's name and licence (`siprop=rightsinfo`)."""
         answer = await self._ask({"action": "query", "meta": "siteinfo", "siprop": "general|rightsinfo"})
-        query = answer.get("query", {})
-        rights = query.get("rightsinfo", {})
-        return WikiInfo(str(query.get("general", {}).get("sitename", "")), str(rights.get("text", "")), str(rights.get("url", "")))
+        query = _object(answer.get("query"))
+        general, rights = _object(query.get("general")), _object(query.get("rightsinfo"))
+        return WikiInfo(str(general.get("sitename", "")), str(rights.get("text", "")), str(rights.get("url", "")))
 
     async def describe(self, titles: Sequence[str]) -> dict[str, Any]:
         """Ask about up to 50 titles: redirects, missing pages, page properties, revisions."""
@@ -93,8 +93,7 @@ class Wiki:
             "action": "query", "titles": "|".join(titles), "prop": "info|revisions|pageprops", "inprop": "url", "rvprop": "ids|timestamp",
             "redirects": "1",
         }  # fmt: skip
-        query = (await self._ask(params)).get("query", {})
-        return query if isinstance(query, dict) else {}
+        return _object((await self._ask(params)).get("query"))
 
     async def parse(self, title: str) -> dict[str, Any]:
         """Ask for a page: HTML, links, revision."""
@@ -135,6 +134,25 @@ class Wiki:
                 raise _Busy(f"{code}: {said}")
             raise SourceError("the wiki refuses", f"{code}: {said}"[:300], "check the title and --api-url")
         return answer
+
+
+def _object(value: object) -> dict[str, Any]:
+    """Return an answer's part that must be an object; what is left out is an empty one.
+
+    Raises SourceError if it is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise SourceError("the wiki's answer has an unknown shape", repr(value)[:100], "check --api-url")
+    return value
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """Return an answer's part that must be a list of objects."""
+    if value is not None and not isinstance(value, list):
+        raise SourceError("the wiki's answer has an unknown shape", repr(value)[:100], "check --api-url")
+    return [_object(item) for item in value or []]
 
 
 class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type information
@@ -226,21 +244,30 @@ def _links(parsed: dict[str, Any]) -> list[str]:
 
 def _triage(query: dict[str, Any], topic: Topic, info: WikiInfo, done: set[str]) -> list[Visit]:
     """Sort a batch's titles into pages to fetch and pages that are something else."""
-    visits: list[Visit] = []
-    for redirect in query.get("redirects", []):
+    visits = [_visit({"title": o.get("title")}, "missing", "lies on another wiki", info) for o in _objects(query.get("interwiki"))]
+    targets = set()
+    for redirect in _objects(query.get("redirects")):
+        targets.add(redirect.get("to"))
         source, target = str(redirect.get("from", "")), str(redirect.get("to", ""))
         if source not in done:
             visits.append(_visit({"title": source}, "redirect", f"to {target}", info))
-    for page in query.get("pages", []):
+    for page in _objects(query.get("pages")):
         title = str(page.get("title", ""))
         if title in done:
             continue
         if page.get("missing") or page.get("invalid"):
             visits.append(_visit(page, "missing", str(page.get("invalidreason", "no such page")), info))
-        elif "disambiguation" in page.get("pageprops", {}):
+        elif "disambiguation" in _object(page.get("pageprops")):
             visits.append(_visit(page, "disambiguation", "lists pages of like names", info))
         elif not admits(topic, title):
-            visits.append(_visit(page, "filtered", "a redirect led to a title that the topic does not admit", info))
+            visits.append(
+                _visit(
+                    page,
+                    "filtered",
+                    "a redirect led here; the topic does not admit the title" if title in targets else "the topic does not admit the title",
+                    info,
+                )
+            )
         else:
             visits.append(_visit(page, "kept", "", info))
     return sorted({visit.page.title: visit for visit in visits}.values(), key=lambda visit: visit.page.title)
@@ -248,7 +275,7 @@ def _triage(query: dict[str, Any], topic: Topic, info: WikiInfo, done: set[str])
 
 def _visit(page: dict[str, Any], status: str, reason: str, info: WikiInfo) -> Visit:
     title = str(page.get("title", ""))
-    revision: dict[str, Any] = next(iter(page.get("revisions", [])), {})
+    revision: dict[str, Any] = next(iter(_objects(page.get("revisions"))), {})
     licence = " ".join(part for part in (info.licence, info.licence_url) if part)
     return Visit(
         Page(

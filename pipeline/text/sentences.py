@@ -41,20 +41,22 @@ def split_at_sentences(text: str, count: Callable[[str], int], limit: int, langu
         return [text]
     small = [bit for piece in pieces(text, language) for bit in _cut_long(piece, count, limit)]
     target = total / -(-total // limit)  # equal parts leave no tail too short to count
-    parts, current, size = [], "", 0
+    parts: list[str] = []
+    current, size, before = "", 0, 0
     for bit in small:
         more = count(bit)
+        due = before + size + more / 2 > target * (len(parts) + 1)
         # tokens don't add up exactly over a cut: what nears the limit is counted anew, as a whole
-        full = current and (size + more / 2 > target or (size + more > 0.9 * limit and count(current + bit) > limit))
+        full = current and (due or (size + more > 0.9 * limit and count(current + bit) > limit))
         if full:
             parts.append(current)
-            current, size = "", 0
+            current, size, before = "", 0, before + size
         current, size = current + bit, size + more
     return [*parts, current]
 
 
 def _cut_long(piece: str, count: Callable[[str], int], limit: int) -> list[str]:
-    if count(piece) <= limit:
+    if count(piece) <= limit or len(piece) == 1:  # one character can be more tokens than an odd limit
         return [piece]
     middle = len(piece) // 2
     space = piece.rfind(" ", 1, middle) + 1 or piece.find(" ", middle) + 1

@@ -8,16 +8,17 @@ What is dropped on purpose stands in `DROPPED`; all other visible text of the pa
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, Tag, XMLParsedAsHTMLWarning
 from bs4.element import Comment, Declaration, Doctype, NavigableString, ProcessingInstruction
 
 from pipeline.wiki.tables import table_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 LEAD = "Summary"
 """The heading of the text before the first heading, as in the notebooks."""
@@ -32,6 +33,7 @@ DROPPED = (
 """What is no text of the article: references, navigation, boxes, edit links, pictures' captions, hidden parts."""
 
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
 _HEADING = re.compile(r"h([1-6])")
 _BLOCKS = {
     "address", "article", "aside", "blockquote", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figure", "footer",
@@ -63,8 +65,7 @@ def split_sections(html: str) -> list[HtmlSection]:
 
     Sections without text are in the list too. Never raises for any text.
     """
-    # "lxml" mends what is broken; NUL is the one character it refuses to read past
-    soup = BeautifulSoup(html.replace("\x00", ""), "lxml")
+    soup = _parsed(html)
     _drop(soup)
     sections = [HtmlSection(LEAD, (LEAD,), 1, "")]
     above: list[tuple[int, str]] = []
@@ -75,6 +76,15 @@ def split_sections(html: str) -> list[HtmlSection]:
         else:
             sections[-1].lines.append(text)
     return sections
+
+
+def _parsed(html: str) -> BeautifulSoup:
+    """Parse with lxml, which mends what is broken; NUL and lone surrogates are what it would stop at."""
+    clean = html.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    with warnings.catch_warnings():  # a page that is just "a.html", or XHTML, is a page all the same
+        warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
+        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
+        return BeautifulSoup(clean, "lxml")
 
 
 def _drop(soup: BeautifulSoup) -> None:
@@ -93,19 +103,20 @@ def _blocks(root: Tag) -> Iterator[tuple[int, str, str]]:
     An explicit stack, since HTML of strangers nests deeper than Python's own; inline text gathers until
     a block begins or ends.
     """
+    above_headings = _ancestors(root.find_all(_HEADINGS))
+    above_blocks = _ancestors(root.find_all(list(_BLOCKS)))
     inline: list[str] = []
     stack: list[Tag | NavigableString | None] = [root]  # None: a block ends here
     while stack:
         node = stack.pop()
         if node is None or isinstance(node, Tag):
-            if node is not None and node.name not in _BLOCKS and not node.find(list(_BLOCKS)):
-                inline.append(text_of(node) if node.name != "br" else "\n")
-                inline.extend(_outer_space(node))
+            if node is not None and node.name not in _BLOCKS and id(node) not in above_blocks:
+                inline.append(_raw_text(node))
                 continue
             yield from _flush(inline)
             if node is None:
                 continue
-            ours = list(_own(node))
+            ours = [] if id(node) in above_headings else _own(node)  # a heading inside a list or table is still a heading
             if ours:
                 yield from ours
             else:
@@ -116,10 +127,15 @@ def _blocks(root: Tag) -> Iterator[tuple[int, str, str]]:
     yield from _flush(inline)
 
 
-def _outer_space(node: Tag) -> list[str]:
-    """Return the white space that `text_of` strips from an inline element's end (`<b>a </b>b`)."""
-    raw = node.get_text()
-    return [" "] if raw[-1:].isspace() else []
+def _ancestors(tags: Iterable[Tag]) -> set[int]:
+    """Return the ids of all elements above the given ones, each visited once: pages nest deeper than one thinks."""
+    above: set[int] = set()
+    for tag in tags:
+        parent = tag.parent
+        while parent is not None and id(parent) not in above:
+            above.add(id(parent))
+            parent = parent.parent
+    return above
 
 
 def _own(node: Tag) -> list[tuple[int, str, str]]:
@@ -128,8 +144,6 @@ def _own(node: Tag) -> list[tuple[int, str, str]]:
     if match:
         text = text_of(node)
         return [(int(match[1]), _anchor(node), text)] if text else []
-    if node.find(re.compile(r"h[1-6]")):
-        return []  # a heading inside a list or table is still a heading
     if node.name in ("ul", "ol", "dl"):
         return [(0, "", line) for line in _list_lines(node, 0)]
     if node.name == "table":
@@ -152,14 +166,24 @@ def _flush(inline: list[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def text_of(tag: Tag) -> str:
-    """Return the visible text of an element as one line, block children and line breaks set apart by spaces."""
+    """Return the visible text of an element as one line, blocks and line breaks set apart by spaces."""
+    return _SPACE.sub(" ", _raw_text(tag)).strip()
+
+
+def _raw_text(tag: Tag) -> str:
+    """Return an element's text with its white space, and a space wherever a block or line break sets words apart."""
     parts: list[str] = []
-    for node in tag.descendants:
-        if isinstance(node, NavigableString):
-            parts.append(str(node))
-        elif isinstance(node, Tag) and (node.name == "br" or node.name in _BLOCKS):
+    stack: list[Tag | str] = [tag]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):  # a text of the page is a str too
+            parts.append(node)
+            continue
+        if node.name == "br" or node.name in _BLOCKS:
             parts.append(" ")
-    return _SPACE.sub(" ", "".join(parts)).strip()
+            stack.append(" ")
+        stack.extend(reversed([child for child in node.children if isinstance(child, Tag | NavigableString)]))
+    return "".join(parts)
 
 
 def _list_lines(node: Tag, depth: int) -> list[str]:

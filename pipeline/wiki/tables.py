@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bs4 import Tag
+from bs4.element import NavigableString
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bs4 import Tag
 
-MAX_SPAN = 1000  # browsers' own limit for colspan; a rowspan is also cut at the table's end
-MAX_COLUMNS = 1000
+MAX_COLUMNS = 1000  # how far a colspan reaches, as in browsers; a rowspan reaches to the table's end
+_ROW_GROUPS = ["thead", "tbody", "tfoot"]
+_TABLE_PARTS = (*_ROW_GROUPS, "caption", "colgroup", "col", "tr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +35,35 @@ def table_lines(table: Tag, text_of: Callable[[Tag], str]) -> list[str]:
     `text_of` turns a cell or caption into one line of text. Never raises for odd HTML: spans that are
     no numbers count as 1, missing cells are left out.
     """
-    caption = table.find("caption", recursive=False)
-    lines = [text_of(caption)] if caption else []
+    lines = [text_of(caption) for caption in table.find_all("caption", recursive=False)] + _stray(table, text_of)
     grid = _grid(list(_rows(table)), text_of)
+    titles = next((at for at, row in enumerate(grid) if len(_distinct(row)) != 1), len(grid))  # rows of one cell above the headers
+    lines += (_plain(row) for row in grid[:titles])
+    grid = grid[titles:]
     n_header_rows = _header_rows(grid)
-    headers = _column_headers(grid[:n_header_rows])
-    if n_header_rows == len(grid):  # nothing but headers: they are the content
-        return [line for line in [*lines, *(_plain(row) for row in grid)] if line]
-    lines += (_line(row, headers) for row in grid[n_header_rows:])
+    top, body = grid[:n_header_rows], grid[n_header_rows:]
+    headers = _column_headers(top)
+    used = {index for row in body if len(_distinct(row)) > 1 for index, cell in enumerate(row) if cell and cell.text}
+    if any(header and index not in used for index, header in enumerate(headers)):
+        lines += (_plain(row) for row in top)  # a header that stands beside no cell is text like any other
+    lines += (_line(row, headers) for row in body)
     return [line for line in lines if line]
+
+
+def _stray(table: Tag, text_of: Callable[[Tag], str]) -> list[str]:
+    """Return what stands in a table and in no cell; browsers show it above the table."""
+    found = []
+    for part, cells in (
+        (table, _TABLE_PARTS),
+        *((p, ("tr",)) for p in table.find_all(_ROW_GROUPS, recursive=False)),
+        *((r, ("td", "th")) for r in _rows(table)),
+    ):
+        for child in part.children:
+            if isinstance(child, Tag):
+                found += [text_of(child)] if child.name not in cells else []
+            elif isinstance(child, NavigableString):
+                found.append(" ".join(child.split()))
+    return found
 
 
 def _rows(table: Tag) -> Iterator[Tag]:
@@ -68,7 +91,7 @@ def _grid(rows: list[Tag], text_of: Callable[[Tag], str]) -> list[list[Cell | No
         hanging, pending = pending, {}
         cells = iter(row.find_all(["td", "th"], recursive=False))
         cell = next(cells, None)
-        while (cell is not None or any(column >= len(line) for column in hanging)) and len(line) < MAX_COLUMNS:
+        while cell is not None or any(column >= len(line) for column in hanging):
             column = len(line)
             if column in hanging:
                 placed, left = hanging[column]
@@ -80,7 +103,7 @@ def _grid(rows: list[Tag], text_of: Callable[[Tag], str]) -> list[list[Cell | No
             else:
                 placed = Cell(text_of(cell), cell.name == "th")
                 down = _span(cell, "rowspan", len(rows) - index)
-                for offset in range(_span(cell, "colspan", MAX_SPAN)):
+                for offset in range(_span(cell, "colspan", max(1, MAX_COLUMNS - column))):
                     if column + offset in hanging:  # two cells want this place: the standard lets them overlap
                         break
                     line.append(placed)
@@ -118,12 +141,12 @@ def _plain(row: list[Cell | None]) -> str:
 def _line(row: list[Cell | None], headers: list[str]) -> str:
     if len(_distinct(row)) == 1:  # one cell across the table: a heading of the rows below
         return _plain(row)
-    seen: set[int] = set()
-    parts = []
+    columns: dict[int, list[int]] = {}  # a cell that spans is said once, under all its headers
     for index, cell in enumerate(row):
-        if cell is None or not cell.text or id(cell) in seen:
-            continue
-        seen.add(id(cell))
-        header = headers[index] if index < len(headers) else ""
-        parts.append(f"{header}: {cell.text}" if header else cell.text)
-    return "; ".join(parts)
+        if cell and cell.text:
+            columns.setdefault(id(cell), []).append(index)
+    parts = []
+    for cell in _distinct(row):
+        above = dict.fromkeys(headers[i] for i in columns.get(id(cell), []) if i < len(headers) and headers[i])
+        parts.append(f"{' / '.join(above)}: {cell.text}" if above else cell.text)
+    return "; ".join(part for part in parts if part)
