@@ -69,7 +69,8 @@ def main(run: Run, question: str, context_file: Path | None, threshold: float | 
         judged = sorted((Judged(s, float(v)) for s, v in zip(found, p, strict=True)), key=lambda j: -j.p)
     evidence = ""
     if judged and judged[0].p >= limit:
-        evidence, _ = best_sentence(question, judged[0].section.content, encoder, model.idf)
+        best = judged[0].section
+        evidence = best_sentence(question, best.content, f"{best.title} {best.heading}", encoder, model.idf)
     return _outcome(run, question, evidence, judged, limit)
 
 

