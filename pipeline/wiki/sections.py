@@ -2,7 +2,7 @@
 
 Takes both markups of headings that MediaWiki has had, `<h2><span class="mw-headline" id=…>` (up to
 1.43) and `<div class="mw-heading"><h2 id=…>` (Wikipedia's today), and broken HTML as lxml mends it.
-What is dropped on purpose stands in `DROPPED`; all other visible text of the page is in some section.
+What is dropped on purpose stands in `DROPPED_ELEMENTS` and `DROPPED_CLASSES`; all other visible text of the page is in some section.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 LEAD = "Summary"
 """The heading of the text before the first heading, as in the notebooks."""
 
-DROPPED = (
-    "style", "script", "noscript", "template", "head", "link", "meta", "input", "audio", "video", "img", "map",
-    "#toc", ".toc", ".mw-editsection", ".mw-cite-backlink", "sup.reference", ".mw-references-wrap", "ol.references", ".reflist",
-    ".navbox", ".navbox-styles", ".vertical-navbox", ".sidebar", ".infobox", ".metadata", ".ambox", ".hatnote", ".shortdescription",
-    ".noprint", ".mw-empty-elt", ".gallery", ".thumb", "figure", ".catlinks", ".printfooter", ".mw-jump-link",
-    ".navigation-not-searchable", "[hidden]", ".mw-hidden",
-)  # fmt: skip
+DROPPED_ELEMENTS = frozenset({
+    "style", "script", "noscript", "template", "head", "link", "meta", "input", "audio", "video", "img", "map", "figure",
+})  # fmt: skip
+DROPPED_CLASSES = frozenset({
+    "toc", "mw-editsection", "mw-cite-backlink", "mw-references-wrap", "references", "reference", "reflist", "navbox", "navbox-styles",
+    "vertical-navbox", "sidebar", "infobox", "metadata", "ambox", "hatnote", "shortdescription", "noprint", "mw-empty-elt", "gallery",
+    "thumb", "catlinks", "printfooter", "mw-jump-link", "navigation-not-searchable", "mw-hidden",
+})  # fmt: skip
 """What is no text of the article: references, navigation, boxes, edit links, pictures' captions, hidden parts."""
 
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -88,13 +89,22 @@ def _parsed(html: str) -> BeautifulSoup:
 
 
 def _drop(soup: BeautifulSoup) -> None:
-    for tag in soup.select(",".join(DROPPED)):
-        tag.decompose()
-    for tag in soup.find_all(style=_HIDDEN):
+    for tag in soup.find_all(_is_dropped):
         if not tag.decomposed:
             tag.decompose()
     for text in soup.find_all(string=lambda s: isinstance(s, _NOT_TEXT)):
         text.extract()
+
+
+def _is_dropped(tag: Tag) -> bool:
+    attributes = tag.attrs
+    if tag.name in DROPPED_ELEMENTS or "hidden" in attributes or attributes.get("id") == "toc":
+        return True
+    classes = attributes.get("class")
+    if classes and not DROPPED_CLASSES.isdisjoint(classes):
+        return True
+    style = attributes.get("style")
+    return isinstance(style, str) and _HIDDEN.search(style) is not None
 
 
 def _blocks(root: Tag) -> Iterator[tuple[int, str, str]]:
