@@ -89,10 +89,10 @@ def _given(path: Path) -> Section:
 
 def _search(run: Run, question: str, k: int) -> list[Section]:
     from pipeline.retrieval.bm25 import Bm25
-    from pipeline.store import read_rows
+    from pipeline.sources.given import read_sections
 
-    run.folder.require("collect")
-    sections = read_rows(run.folder.sections, Section)
+    run.require("collect")
+    sections = read_sections(run.folder.sections)
     return [sections[at] for at in Bm25([section.context for section in sections]).search([question], k)[0]]
 
 

@@ -74,6 +74,17 @@ class Run:
         ) as bar:  # fmt: skip
             yield Progress(bar)
 
+    def require(self, stage: str) -> dict[str, Any]:
+        """Return what the manifest says of the stage before; nothing, with a notice, if only its file is there.
+
+        Raises StageMissing if there is neither.
+        """
+        entry = self.folder.require(stage)
+        if not entry:
+            name = self.folder.main_file(stage).name
+            self.say(f"{self.stage}: {name} has no finished {stage} behind it in this folder: it is taken as it is")
+        return entry
+
     def is_current(self, inputs: Mapping[str, str], chosen: Mapping[str, object]) -> dict[str, Any] | None:
         """Return this stage's manifest entry if it was finished with the same inputs and settings, else None."""
         entry = self.folder.stages().get(self.stage)

@@ -112,12 +112,31 @@ def _user_agent(contact: str | None, source: str) -> str:
 
     if source == "sample":
         return f"{settings.USER_AGENT_NAME}/{__version__} (no network)"
+    contact = contact or _remembered_contact()
     if not contact or not contact.isprintable() or not contact.isascii():
         raise InputError(
             "the wiki's rules ask for your contact", f"--contact {contact or 'is missing'}",
             "add --contact YOU@EXAMPLE.ORG (or a URL), or set PIPELINE_CONTACT",
         )  # fmt: skip
     return f"{settings.USER_AGENT_NAME}/{__version__} ({contact})"
+
+
+def _remembered_contact() -> str:
+    """Return the contact given earlier; on a terminal, ask for it once and remember it. It is an address, not a secret."""
+    import sys
+
+    import click
+    import platformdirs
+
+    path = platformdirs.user_config_path(settings.USER_AGENT_NAME, appauthor=False) / "contact"
+    if path.is_file():
+        return path.read_text("utf-8").strip()
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    said: str = click.prompt("The wiki's rules ask how its operators can reach you (mail address or URL)", err=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(said.strip() + "\n", "utf-8")
+    return said.strip()
 
 
 async def _from_wiki(

@@ -57,9 +57,10 @@ def main(
 ) -> cli.Outcome:  # fmt: skip
     """Sections → questions and answers, each with the sentence that proves it."""
     from pipeline.llm.prompts import VERSION as PROMPTS
-    from pipeline.store import read_rows, sha256_of
+    from pipeline.sources.given import read_sections
+    from pipeline.store import sha256_of
 
-    run.folder.require("collect")
+    run.require("collect")
     model, embedded = _which_model(model, base_url) if import_csv is None else ("", False)
     style = style or ("answer-first" if embedded else "question-first")
     round_trip = round_trip if round_trip is not None else (0.6 if style == "answer-first" else 0.0)
@@ -75,7 +76,7 @@ def main(
     entry = run.is_current(inputs, {"passes": passes}) if passes.get(label) == chosen else None
     if entry:
         return _outcome(run, entry["counts"], "create_qa: nothing to do, the rows are there already (--force does it anew)")
-    sections = read_rows(run.folder.sections, Section)
+    sections = read_sections(run.folder.sections)
     before = _carried_over(run, sections)
     if import_csv is not None:
         kept, rejected, failure = _imported(import_csv, sections)
@@ -119,13 +120,14 @@ def _passes(run: Run, inputs: dict[str, str]) -> dict[str, Any]:
 
 def _carried_over(run: Run, sections: list[Section]) -> tuple[list[QA], list[RejectedQA]]:
     """Return the rows of earlier passes; those whose section is gone come back as rejected."""
+    from pipeline.sources.given import read_qa
     from pipeline.store import read_rows
 
     folder = run.folder
     if run.force or not folder.qa.is_file():
         return [], []
     known = {section.section_id for section in sections}
-    old = read_rows(folder.qa, QA)
+    old = read_qa(folder.qa)
     rejected = read_rows(folder.rejected, RejectedQA) if folder.rejected.is_file() else []
     gone = [_as_rejected(row, Rejected("section_gone"), None) for row in old if row.section_id not in known]
     return [row for row in old if row.section_id in known], [*rejected, *gone]

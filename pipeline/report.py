@@ -55,24 +55,27 @@ def main(run: Run, seed: int) -> cli.Outcome:
     """One HTML page to look at: what was collected, made and rejected, and what was learnt."""
     import jinja2
 
+    from pipeline.sources.given import read_qa, read_sections
     from pipeline.store import read_rows, sha256_of, write_text
 
     folder = run.folder
-    stages = {name: folder.require(name) for name in ("collect", "create_qa", "train")}
-    inputs = {path.name: sha256_of(path) for path in (folder.pages, folder.sections, folder.qa, folder.rejected, folder.examples)}
-    sections = {s.section_id: s for s in read_rows(folder.sections, Section)}
-    pages = read_rows(folder.pages, Page)
-    qa = {row.qa_id: row for row in read_rows(folder.qa, QA)}
+    stages = {name: run.require(name) for name in ("collect", "create_qa", "train")}
+    read = (folder.pages, folder.sections, folder.qa, folder.rejected, folder.examples)
+    inputs = {path.name: sha256_of(path) for path in read if path.is_file()}
+    sections = {s.section_id: s for s in read_sections(folder.sections)}
+    pages = read_rows(folder.pages, Page) if folder.pages.is_file() else []
+    rejected = read_rows(folder.rejected, RejectedQA) if folder.rejected.is_file() else []
+    qa = {row.qa_id: row for row in read_qa(folder.qa)}
     examples = read_rows(folder.examples, Example)
-    metrics = _metrics(run) if stages["train"]["settings"]["trainer"] == "local" else {}
-    counts = {name: entry["counts"] for name, entry in stages.items()}
+    metrics = _metrics(run) if stages["train"].get("settings", {}).get("trainer") == "local" else {}
+    counts = {name: entry.get("counts", {}) for name, entry in stages.items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline", "."), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     html = environment.get_template("report.html.jinja").render(
         name=folder.root.name, version=__version__, licences=sorted({p.licence for p in pages if p.status == "kept" and p.licence}),
         warnings=warnings(counts, metrics), flow=_flow(counts, metrics), tables=[*_count_tables(counts), *_metric_tables(metrics)],
-        groups=_groups(examples, qa, sections, read_rows(folder.rejected, RejectedQA), seed),
+        groups=_groups(examples, qa, sections, rejected, seed),
     )  # fmt: skip
     write_text(folder.report, html)
     shown = {"examples": len(examples), "bytes": folder.report.stat().st_size}
@@ -94,8 +97,8 @@ def _metrics(run: Run) -> dict[str, Any]:
 def warnings(counts: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     """Return what a reader should know before trusting the figures below."""
     said = []
-    kept, rejected = counts["create_qa"]["kept"], counts["create_qa"]["rejected"]
-    generated = counts["create_qa"]["kept_by_source"].get("generated", 0)
+    kept, rejected = counts["create_qa"].get("kept", 0), counts["create_qa"].get("rejected", 0)
+    generated = counts["create_qa"].get("kept_by_source", {}).get("generated", 0)
     if rejected > kept:
         said.append(f"More candidates were rejected ({rejected}) than kept ({kept}); {generated} of the kept rows were generated.")
     row = metrics.get("test", {}).get("discriminator", {}).get("all")
@@ -104,31 +107,34 @@ def warnings(counts: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]
     baseline = metrics.get("test", {}).get("idf_overlap", {}).get("all", {})
     if (baseline.get("auroc") or 0) > 0.8:  # noqa: PLR2004 (where counting words is enough, a model learns to count words)
         said.append(f"Counting words separates these negatives from the positives with AUROC {baseline['auroc']:.3f}: they are easy.")
-    not_available = counts["train"]["not_available"]
+    not_available = counts["train"].get("not_available")
     if not_available:
         said.append(f"{not_available} of {counts['train']['negatives_asked_for']} negatives asked for could not be made.")
     return said
 
 
 def _flow(counts: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tuple[int, str]]:
-    steps = [
-        (counts["collect"]["pages"], "pages met"), (counts["collect"]["sections"], "sections"), (counts["create_qa"]["kept"], "questions with answers"),
-        (counts["train"]["examples"], "examples"),
-    ]  # fmt: skip
+    named = (
+        ("collect", "pages", "pages met"),
+        ("collect", "sections", "sections"),
+        ("create_qa", "kept", "questions with answers"),
+        ("train", "examples", "examples"),
+    )
+    steps = [(counts[stage][name], what) for stage, name, what in named if name in counts[stage]]
     return [*steps, (1, "discriminator")] if metrics else steps
 
 
 def _count_tables(counts: Mapping[str, Any]) -> list[Table]:
     collect, create_qa, train = counts["collect"], counts["create_qa"], counts["train"]
     listed = (
-        ("Pages, by what they were", collect["pages_by_status"]),
-        ("Sections dropped, by reason", collect["dropped_by_reason"]),
-        ("Questions kept, by source", create_qa["kept_by_source"]),
-        ("Questions rejected, by reason", create_qa["rejected_by_reason"]),
-        ("Examples, by kind", train["by_kind"]),
-        ("Examples, by split", train["by_split"]),
-        ("Examples, by source of the question", train["by_source"]),
-        ("Candidates for negatives dropped, by reason", train["dropped_by_reason"]),
+        ("Pages, by what they were", collect.get("pages_by_status")),
+        ("Sections dropped, by reason", collect.get("dropped_by_reason")),
+        ("Questions kept, by source", create_qa.get("kept_by_source")),
+        ("Questions rejected, by reason", create_qa.get("rejected_by_reason")),
+        ("Examples, by kind", train.get("by_kind")),
+        ("Examples, by split", train.get("by_split")),
+        ("Examples, by source of the question", train.get("by_source")),
+        ("Candidates for negatives dropped, by reason", train.get("dropped_by_reason")),
     )
     return [_bars(caption, values) for caption, values in listed if values]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipeline.errors import InputError, StageMissing, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
 
     import pyarrow as pa
@@ -113,10 +113,19 @@ def _clean(value: object) -> object:
 
 
 def read_rows(path: Path, record: type[T]) -> list[T]:
-    """Read a parquet file as records.
+    """Read a parquet file that this program wrote, as records.
 
     A column that the record has and the file lacks is an error, as is an empty value where the record
     allows none; further columns are ignored.
+
+    Raises InputError naming file, row and column; StorageError if the file is damaged.
+    """
+    names = [column.name for column in fields(record)]  # type: ignore[arg-type]
+    return [record(*(row[name] for name in names)) for row in read_columns(path, record, names)]
+
+
+def read_columns(path: Path, record: type[T], required: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Yield a parquet file's rows with those of the record's columns that the file has; `required` ones must be there and filled.
 
     Raises InputError naming file, row and column; StorageError if the file is damaged.
     """
@@ -129,18 +138,22 @@ def read_rows(path: Path, record: type[T]) -> list[T]:
         raise storage_error(error, path) from error
     except pa.ArrowInvalid as error:
         raise StorageError("a file is damaged", f"{path}: {error}", "run the stage that writes it again with --force") from error
-    columns = []
+    columns: dict[str, list[Any]] = {}
     for column in _schema(record):
-        if column.name not in table.column_names:
+        if column.name in table.column_names:
+            columns[column.name] = _values(path, table.column(column.name), column, empty_allowed=column.nullable or column.name not in required)
+        elif column.name in required:
             raise InputError("a column is missing", f"{path}: {column.name}", "run the stage that writes it again with --force")
-        found = table.column(column.name)
-        if not _fits(found.type, column.type):
-            raise InputError("a column has the wrong type", f"{path}: {column.name} is {found.type}", f"make it {column.type}")
-        values = found.to_pylist()
-        if not column.nullable and None in values:
-            raise InputError("a value is missing", f"{path}, row {values.index(None)}, column {column.name}", "mend that row")
-        columns.append(values)
-    return [record(*values) for values in zip(*columns, strict=True)]
+    return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+
+def _values(path: Path, found: pa.ChunkedArray, column: pa.Field, *, empty_allowed: bool) -> list[Any]:
+    if not _fits(found.type, column.type):
+        raise InputError("a column has the wrong type", f"{path}: {column.name} is {found.type}", f"make it {column.type}")
+    values: list[Any] = found.to_pylist()
+    if not empty_allowed and None in values:
+        raise InputError("a value is missing", f"{path}, row {values.index(None)}, column {column.name}", "mend that row")
+    return values
 
 
 def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -277,14 +290,18 @@ class RunFolder:
         return stages
 
     def require(self, stage: str) -> dict[str, Any]:
-        """Return what the manifest says of a stage.
+        """Return what the manifest says of a stage; nothing, if its file is there without an entry (it came from elsewhere).
 
-        Raises StageMissing if the stage has not come to its end in this folder.
+        Raises StageMissing if there is neither.
         """
-        stages = self.stages()
-        if stage not in stages:
+        entry = self.stages().get(stage)
+        if entry is None and not self.main_file(stage).is_file():
             raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} --data {self.root}` first")
-        return stages[stage]
+        return entry or {}
+
+    def main_file(self, stage: str) -> Path:
+        """Return the file that the stage after this one reads."""
+        return {"collect": self.sections, "create_qa": self.qa, "train": self.examples}[stage]
 
     def unfinish(self, *stages: str) -> None:
         """Take stages out of the manifest: what follows from them is no longer known to be whole."""

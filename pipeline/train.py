@@ -62,17 +62,18 @@ class Made:
 @settings.seed
 def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.Outcome:
     """Questions and answers → adversarial examples → training files → a discriminator, measured."""
-    from pipeline.store import read_rows, sha256_of, write_rows
+    from pipeline.sources.given import read_qa, read_sections
+    from pipeline.store import sha256_of, write_rows
 
     wanted = parse_negatives(negatives)
-    run.folder.require("create_qa")
+    run.require("create_qa")
     inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa)}
     chosen = {"trainer": trainer, "negatives": wanted, "verify": verify, "seed": seed}
     entry = run.is_current(inputs, chosen)
     if entry:
         return _outcome(run, entry["counts"], ["train: nothing to do, examples and models are there already (--force does it anew)"], trainer)
-    sections = read_rows(run.folder.sections, Section)
-    made = make_examples(run, read_rows(run.folder.qa, QA), sections, wanted, verify, seed)
+    sections = read_sections(run.folder.sections)
+    made = make_examples(run, read_qa(run.folder.qa), sections, wanted, verify, seed)
     if not made.examples:
         raise InputError("no row of qa.parquet belongs to a section of this run", run.folder.qa, "run create_qa again")
     run.folder.unfinish("train", "report")

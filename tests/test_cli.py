@@ -12,10 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, environment, run
 
 from pipeline.records import Page, Section
+from pipeline.sources.given import read_sections
 from pipeline.store import RunFolder, read_rows
 
 COMMANDS = ("collect", "create_qa", "train", "ask", "report", "fetch_weights")
@@ -181,3 +184,46 @@ def test_the_manifest_names_what_a_stage_was_made_of(trained: Path) -> None:
     for entry in stages.values():
         assert entry.keys() == {"inputs", "settings", "outputs", "counts", "cost", "seconds", "versions"}
         assert all(len(digest) == 64 for digest in entry["outputs"].values())
+
+
+def test_files_from_elsewhere_need_only_their_required_columns(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    sections = [
+        Section(
+            "",
+            0,
+            0,
+            0,
+            f"Page {n}",
+            "Results",
+            "",
+            0,
+            f"The winner of race {n} was Runner{n} Fast. " + " ".join(f"Detail {n * 50 + k} stands here." for k in range(12)),
+            0,
+            None,
+            "",
+            "",
+        )
+        for n in range(40)
+    ]
+    table = pa.table({name: [getattr(s, name) for s in sections] for name in ("title", "heading", "content")})
+    pq.write_table(table, folder / "sections.parquet")
+    ids = [s.section_id for s in read_sections(folder / "sections.parquet")]
+    assert len(set(ids)) == 40
+    rows = {"section_id": ids, "question": [f"Who won race {n} in Tokyo?" for n in range(40)], "answer": [f"Runner{n} Fast" for n in range(40)]}
+    pq.write_table(pa.table(rows), folder / "qa.parquet")
+    result = run("train", "--data", folder, "--json")
+    assert result.code == 0, result.err
+    assert "taken as it is" in result.err
+    assert result.json["counts"]["by_kind"]["positive"] == 40
+    assert run("report", "--data", folder).code == 0
+
+
+def test_a_file_from_elsewhere_without_a_required_column_names_it(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    pq.write_table(pa.table({"title": ["A"], "content": ["B"]}), folder / "sections.parquet")
+    result = run("create_qa", "--import", "data/sample/qa.csv", "--data", folder)
+    assert result.code == 1
+    assert "heading" in result.errors[0]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NEAR_DUPLICATE = 0.5  # 5-gram Jaccard with the true context
 _SHORTEST_INSIDE = 3  # characters
+_LONG_ANSWER = 4  # content words
 EVIDENCE_REPEATED = 0.5  # share of the evidence's 5-grams that the context has
 _NUMBER_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
@@ -60,6 +61,10 @@ def _stands_inside(answer: str, context: str) -> bool:
 
 
 def _words_together(answer: str, context: str) -> bool:
-    """Tell whether one sentence has all of the answer's content words, in whatever order."""
+    """Tell whether one sentence has the answer's content words in whatever order: all of a short answer's, half of a long one's.
+
+    A long answer (a reason, a description) is told again in other words: half of them is doubt enough.
+    """
     wanted = set(content_words(answer))
-    return bool(wanted) and any(wanted <= set(content_words(sentence)) for sentence in sentences(context))
+    needed = len(wanted) if len(wanted) < _LONG_ANSWER else len(wanted) / 2
+    return bool(wanted) and any(len(wanted & set(content_words(sentence))) >= needed for sentence in sentences(context))

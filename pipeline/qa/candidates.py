@@ -26,7 +26,7 @@ _UNITS = (
 )
 _PATTERNS = (
     ("date", rf"\b\d{{1,2}} (?:{_MONTH})(?: \d{{4}})?\b|\b(?:{_MONTH}) \d{{1,2}}(?:, \d{{4}})?\b|\b(?:{_MONTH}) (?:19|20)\d\d\b"),
-    ("number", rf"(?<![\d.,:])\d[\d,]*(?:\.\d+)?(?: (?:{_UNITS})\b| %|\b)"),
+    ("number", rf"(?<![\d.,:–-])\d[\d,]*(?:\.\d+)?(?![:–-]\d)(?: (?:{_UNITS})\b| %|\b)"),
     (
         "name",
         r"\b[A-ZÀ-ÖØ-Þ][\w’-]+(?:(?: (?:de|da|dos|del|van|von|der|of|the|bin|al)){0,2} [A-ZÀ-ÖØ-Þ][\w’-]+)+",
