@@ -25,6 +25,7 @@ import asyncio
 import os
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
@@ -273,20 +274,21 @@ def _write(
 
     qa: dict[str, QA] = {row.qa_id: row for row in before[0] if stays(row)}
     gone: dict[str, RejectedQA] = {row.rejected_id: row for row in before[1] if stays(row)}
-    gone |= {row.rejected_id: row for row in new[1]}
-    new_kept = 0
+    twice: list[RejectedQA] = []
+    added: set[str] = set()
     for row in new[0]:
         other = qa.get(row.qa_id)
-        if other is not None and other.source != row.source:
-            twice = _as_rejected(row, Rejected("duplicate_question", f"the same as a row that was {other.source}"), by_id.get(row.section_id))
-            gone[twice.rejected_id] = twice
+        if row.qa_id in added or (other is not None and other.source != row.source):
+            why = Rejected("duplicate_question", f"the same as a row that was {other.source if other else row.source}")
+            twice.append(_as_rejected(row, why, by_id.get(row.section_id)))
         else:
-            new_kept += 1
+            added.add(row.qa_id)
             qa[row.qa_id] = row
+    gone |= {row.rejected_id: row for row in _told_apart([*new[1], *twice])}
     rows, rejected = sorted(qa.values(), key=lambda r: r.qa_id), sorted(gone.values(), key=lambda r: r.rejected_id)
     write_rows(run.folder.qa, QA, rows)
     write_rows(run.folder.rejected, RejectedQA, rejected)
-    counts = _counts(rows, rejected, (new_kept, len(new[0]) + len(new[1])))
+    counts = _counts(rows, rejected, (len(added), len(new[0]) + len(new[1])))
     faults = sum(1 for row in new[1] if row.reason == ENDPOINTS_FAULT)
     outcome = _outcome(run, counts, f"create_qa: {_sentence(counts)}")
     outcome.failure = failure or _verdict(run, faults, len(rows), len(rejected))
@@ -297,6 +299,17 @@ def _write(
         run.folder.unfinish("create_qa")
     run.folder.unfinish("train", "report")
     return outcome
+
+
+def _told_apart(rows: list[RejectedQA]) -> list[RejectedQA]:
+    """Give rows that are alike in everything (a file that says the same twice) ids of their own: each is counted."""
+    times: Counter[str] = Counter()
+    apart = []
+    for row in rows:
+        times[row.rejected_id] += 1
+        n = times[row.rejected_id]
+        apart.append(row if n == 1 else replace(row, rejected_id=stable_id("rej", row.rejected_id, n)))
+    return apart
 
 
 def _verdict(run: Run, faults: int, kept: int, rejected: int) -> PipelineError | None:

@@ -227,3 +227,16 @@ def test_a_file_from_elsewhere_without_a_required_column_names_it(tmp_path: Path
     result = run("create_qa", "--import", "data/sample/qa.csv", "--data", folder)
     assert result.code == 1
     assert "heading" in result.errors[0]
+
+
+def test_an_import_that_says_the_same_twice_keeps_it_once_and_counts_the_other(collected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    rows = (ROOT / "data" / "sample" / "qa.csv").read_text("utf-8").splitlines()
+    bad = "No such page,Summary,1. Who won the race in Tokyo?,1. Nobody,,written"
+    (tmp_path / "twice.csv").write_text("\n".join([rows[0], rows[1], rows[1], bad, bad]) + "\n", "utf-8")
+    counts = run("create_qa", "--import", tmp_path / "twice.csv", "--data", folder, "--json").json["counts"]
+    assert counts["kept"] + counts["rejected"] == counts["asked_for_now"] == 4
+    assert counts["rejected_by_reason"] == {"duplicate_question": 1, "section_not_in_run": 2}
+    again = run("create_qa", "--import", tmp_path / "twice.csv", "--data", folder, "--json", "--force").json["counts"]
+    assert again == counts
