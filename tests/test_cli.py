@@ -157,7 +157,12 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(collected: Path, tmp_path: P
     folder = tmp_path / "run"
     shutil.copytree(collected, folder)
     line = [sys.executable, "-m", "pipeline.create_qa", "--data", str(folder), "--limit", "40"]
-    with subprocess.Popen(line, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+    def heed() -> None:
+        """A shell starts background jobs deaf to Ctrl-C, and children inherit that: the tests may be such a job."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(line, cwd=ROOT, env=environment(), text=True, preexec_fn=heed, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: PLW1509 (no threads here)
         assert process.stderr is not None
         for row in process.stderr:
             if "section" in row:  # the bar is there: calls are in flight
