@@ -59,7 +59,10 @@ def main(run: Run, question: str, context_file: Path | None, threshold: float | 
 
     if not question.strip():
         raise InputError("there is no question", repr(question), 'write it in quotes: python -m pipeline.ask "Who won …?"')
+    stage = run.require("train")
     model = Discriminator.load(run.folder.discriminator)
+    if stage.get("settings", {}).get("trainer") == "none":
+        run.say("ask: the discriminator is older than the examples: the last train had --trainer none")
     found = [_given(context_file)] if context_file else _search(run, question, candidates)
     limit = model.threshold if threshold is None else threshold
     encoder = MiniLM()
@@ -109,7 +112,7 @@ def _outcome(run: Run, question: str, evidence: str, judged: list[Judged], limit
         "question": question, "answer": evidence or None, "evidence": evidence or None, "p_answerable": round(judged[0].p, 4) if judged else 0.0,
         "threshold": limit, "candidates": [one.described() for one in judged],
     }  # fmt: skip
-    return cli.Outcome({"candidates": len(judged), "answered": int(bool(evidence))}, run.folder.root, (), tuple(lines), facts=facts)
+    return cli.Outcome({"candidates": len(judged), "answered": int(bool(evidence))}, run.folder.root, (), result=tuple(lines), facts=facts)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ class Outcome:
     lines: tuple[str, ...] = ()
     then: str = ""
     failure: PipelineError | None = None
+    result: tuple[str, ...] = ()
+    """lines that are what was asked for: said even with --quiet"""
     facts: dict[str, Any] = field(default_factory=dict)
     """what `--json` says beside the counts"""
     finish: bool = True
@@ -174,12 +176,12 @@ def _main(command: click.Command, name: str) -> None:
         click.echo("\ninterrupted – what was done is kept – run the same command again to go on", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except PipelineError as error:
-        sys.exit(_report(error))
+        sys.exit(_report_early(name, error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(EXIT_ERROR)
     except OSError as error:
-        sys.exit(_report(storage_error(error, error.filename or "the run folder")))
+        sys.exit(_report_early(name, storage_error(error, error.filename or "the run folder")))
 
 
 def _report(error: PipelineError | None) -> int:
@@ -187,7 +189,16 @@ def _report(error: PipelineError | None) -> int:
     return EXIT_ERROR
 
 
+def _report_early(name: str, error: PipelineError) -> int:
+    """Report an error that came before there was an outcome; who asked for JSON gets a line of it all the same."""
+    if "--json" in sys.argv[1:]:
+        click.echo(json.dumps({"stage": name, "counts": {}, "error": str(error)}, ensure_ascii=False))
+    return _report(error)
+
+
 def _tell(run: Run, outcome: Outcome) -> None:
+    for line in outcome.result:
+        click.echo(line, err=run.as_json)
     for line in outcome.lines:
         click.echo(line, err=run.as_json) if not run.quiet else None
     if outcome.then and not run.quiet:

@@ -89,6 +89,8 @@ def main(
 def _inputs(topic: Path, source: str, file: Path | None) -> dict[str, str]:
     from pipeline.store import sha256_of
 
+    if file is not None and source != "csv":
+        raise InputError("--file goes with --source csv", f"--source {source}", "add --source csv, or leave --file out")
     named = {"topic": topic}
     if source == "sample":
         named["sample"] = bundled("sample", "wiki.json")
@@ -225,7 +227,7 @@ def _sentence(counts: dict[str, object]) -> str:
 def _outcome(run: Run, counts: dict[str, object], line: str) -> Outcome:
     folder = run.folder
     outputs = (folder.pages, folder.sections, folder.sections.with_suffix(".csv"), folder.dropped_sections, folder.attribution)
-    return cli.Outcome(counts, folder.sections, outputs, (f"{line} → {folder.sections}",), f"python -m pipeline.create_qa --data {folder.root}")
+    return cli.Outcome(counts, folder.sections, outputs, (f"{line} → {folder.sections}",), f"python -m pipeline.create_qa {folder.flag}")
 
 
 def attribution(pages: list[Page]) -> str:

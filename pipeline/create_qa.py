@@ -90,6 +90,8 @@ def main(
         plan = Plan(model, style, questions_per_section, round_trip)
         asked = _sample(sections, limit)
         kept, rejected, spent, failure = _generated(run, asked, sections, plan, base_url, embedded, concurrency, timeout)
+    if failure and not kept and not rejected:
+        raise failure  # nothing came of it: what was there before stays as it is, and stays finished
     outcome = _write(run, sections, (kept, rejected), before, label, failure)
     if outcome.finish:
         cli.finish(run, outcome, inputs, {"passes": {**passes, label: chosen}}, spent)
@@ -100,9 +102,9 @@ def _which_model(model: str | None, base_url: str | None) -> tuple[str, bool]:
     """Return the model's name and whether it is the embedded one. Nobody's money is spent unasked."""
     from pipeline.llm.embedded import MODEL_NAME, require_weights
 
-    paid = base_url or os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")
+    paid = "--base-url" if base_url else next((name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(name)), "")
     if model is None and paid:
-        raise InputError("which model?", "a key or an endpoint is set, and no --model", "add --model NAME, or --model embedded")
+        raise InputError("which model?", f"{paid} is set, and no --model", "add --model NAME, or --model embedded")
     if model is None or model == settings.EMBEDDED_MODEL:
         require_weights()
         return MODEL_NAME, True
@@ -205,7 +207,7 @@ async def _ask_all(run: Run, client: Any, asked: list[Section], sections: list[S
         def done(outcomes: list[Outcome]) -> None:
             rows.extend(outcomes)
             kept.update(isinstance(row, QA) for row in outcomes)
-            bar.step(kept=kept[True], rejected=kept[False], tokens=client.spent.tokens_in + client.spent.tokens_out)
+            bar.step(kept=kept[True], rejected=kept[False], tokens=f"{client.spent.tokens_in + client.spent.tokens_out:,}")
 
         async with client:
             await run_jobs(asked, lambda section: section_rows(section, plan, client.complete, search), at_once, done)
@@ -326,7 +328,7 @@ def _counts(rows: list[QA], rejected: list[RejectedQA], new: tuple[int, int]) ->
     return {
         "kept": len(rows), "kept_by_source": dict(sorted(Counter(r.source for r in rows).items())), "rejected": len(rejected),
         "rejected_by_reason": dict(sorted(Counter(r.reason for r in rejected).items())), "kept_now": new[0], "asked_for_now": new[1],
-        "sections_with_a_row": len({r.section_id for r in rows}),
+        "kept_without_evidence": sum(1 for r in rows if not r.evidence), "sections_with_a_row": len({r.section_id for r in rows}),
     }  # fmt: skip
 
 
@@ -334,13 +336,16 @@ def _sentence(counts: dict[str, Any]) -> str:
     reasons = sorted(counts["rejected_by_reason"].items(), key=lambda item: -item[1])
     sources = ", ".join(f"{n} {name}" for name, n in counts["kept_by_source"].items())
     listed = ", ".join(f"{n} {name}" for name, n in reasons)
+    bare = f", {counts['kept_without_evidence']} of them without evidence" if counts["kept_without_evidence"] else ""
     now = f"{counts['kept_now']} of {counts['asked_for_now']} kept now"
-    return f"{now}; {counts['kept']} rows in all ({sources}); {counts['rejected']} rejected" + (f" ({listed})" if listed else "")
+    return f"{now}; {counts['kept']} rows in all{f' ({sources})' if sources else ''}{bare}; {counts['rejected']} rejected" + (
+        f" ({listed})" if listed else ""
+    )
 
 
 def _outcome(run: Run, counts: dict[str, Any], line: str) -> cli.Outcome:
     folder = run.folder
-    return cli.Outcome(counts, folder.qa, (folder.qa, folder.rejected), (f"{line} → {folder.qa}",), f"python -m pipeline.train --data {folder.root}")
+    return cli.Outcome(counts, folder.qa, (folder.qa, folder.rejected), (f"{line} → {folder.qa}",), f"python -m pipeline.train {folder.flag}")
 
 
 if __name__ == "__main__":

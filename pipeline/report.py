@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ROWS_OF_A_KIND = 10
-FEW_POSITIVES = 30
+FEW_POSITIVES = 100
 _BAR_REM = 20.0
 _CONTEXT_SHOWN = 4000
 
@@ -107,6 +107,10 @@ def warnings(counts: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]
     baseline = metrics.get("test", {}).get("idf_overlap", {}).get("all", {})
     if (baseline.get("auroc") or 0) > 0.8:  # noqa: PLR2004 (where counting words is enough, a model learns to count words)
         said.append(f"Counting words separates these negatives from the positives with AUROC {baseline['auroc']:.3f}: they are easy.")
+    if row and baseline.get("f1") is not None and row["f1"] is not None and row["f1"] <= baseline["f1"]:
+        said.append(
+            f"At its threshold the discriminator (F1 {row['f1']:.3f}) is no better than counting words (F1 {baseline['f1']:.3f}) on these negatives."
+        )
     not_available = counts["train"].get("not_available")
     if not_available:
         said.append(f"{not_available} of {counts['train']['negatives_asked_for']} negatives asked for could not be made.")

@@ -110,9 +110,11 @@ data = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data/run"), show_default=True,
     metavar="DIR", help="The run folder: every stage reads and writes there.",
 )  # fmt: skip
-force = click.option("--force", is_flag=True, help="Do this stage anew. Replies already paid for are taken from the ledger all the same.")
+force = click.option("--force", is_flag=True, help="Do this stage anew though it is finished. What the ledger holds is not paid for again.")
 quiet = click.option("--quiet", is_flag=True, help="No progress and no summary; errors are still said.")
-as_json = click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on stdout: counts, seconds, paths.")
+as_json = click.option(
+    "--json", "as_json", envvar=f"{ENV_PREFIX}_JSON", is_flag=True, help="End with one line of JSON on stdout: counts, seconds, paths."
+)
 topic = click.option(
     "--topic", type=click.Path(path_type=Path, dir_okay=False), default=lambda: bundled("topics", "olympics-2020.toml"),
     show_default="the 2020 Summer Olympics", metavar="FILE", is_eager=True, callback=_use_topic_defaults,
@@ -136,7 +138,7 @@ rate = click.option(
 encoding = click.option("--encoding", default="cl100k_base", show_default=True, metavar="NAME", help="tiktoken encoding that counts tokens.")
 
 import_csv = click.option(
-    "--import", "import_csv", type=click.Path(path_type=Path), metavar="NOTEBOOK_CSV",
+    "--import", "import_csv", envvar=f"{ENV_PREFIX}_IMPORT", type=click.Path(path_type=Path), metavar="NOTEBOOK_CSV",
     help="Add numbered questions and answers from a CSV instead of asking a model.",
 )  # fmt: skip
 model = click.option("--model", metavar="NAME", help=f"The model to ask; '{EMBEDDED_MODEL}' is the small one that runs here without a key.")
@@ -177,10 +179,10 @@ verify = click.option(
     "--verify", type=click.Choice(["rules", "none"]), default="rules", show_default=True,
     help="rules: a negative whose context holds the answer, or nearly repeats the true context, is dropped.",
 )  # fmt: skip
-seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Fixes splits and drawn negatives.")
+seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Fixes whatever is drawn at random.")
 
 context_file = click.option(
-    "--context", "context_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--context", "context_file", envvar=f"{ENV_PREFIX}_CONTEXT", type=click.Path(path_type=Path), metavar="FILE",
     help="Judge and answer from this text instead of searching the run's sections.",
 )  # fmt: skip
 threshold = click.option(

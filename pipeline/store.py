@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -196,6 +197,11 @@ class RunFolder:
     root: Path
 
     @property
+    def flag(self) -> str:
+        """The flag that names this folder, fit to be pasted into a shell."""
+        return f"--data {shlex.quote(str(self.root))}"
+
+    @property
     def pages(self) -> Path:
         """Every page met, kept or not."""
         return self.root / "pages.parquet"
@@ -295,8 +301,8 @@ class RunFolder:
         Raises StageMissing if there is neither.
         """
         entry = self.stages().get(stage)
-        if entry is None and not self.main_file(stage).is_file():
-            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} --data {self.root}` first")
+        if not self.main_file(stage).is_file():
+            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} {self.flag}` first")
         return entry or {}
 
     def main_file(self, stage: str) -> Path:

@@ -275,12 +275,18 @@ def _sentence(counts: Mapping[str, Any]) -> str:
 
 def _table(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     """Return the test metrics as lines for a terminal, the baseline beside."""
+    base = metrics["test"]["idf_overlap"]
+    judged = metrics["test"]["discriminator"].get("all", {}).get("auroc") is not None
     lines = [f"discriminator on {kind_count(metrics)} test examples, pages not seen in training → {folder}"]
-    lines.append(f"  {'negatives':<12}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: AUROC")
+    lines.append(
+        f"  {'negatives':<12}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: F1  AUROC"
+    )
     for kind, row in metrics["test"]["discriminator"].items():
         shown = [row[name] for name in ("accuracy", "precision", "recall", "f1", "auroc", "auprc")]
         cells = "".join(f"{_figure(v):>{w}}" for v, w in zip(shown, (10, 11, 8, 7, 8, 8), strict=True))
-        lines.append(f"  {kind:<12}{row['n_negative']:>5}{cells}   {_figure(metrics['test']['idf_overlap'][kind]['auroc']):>18}")
+        lines.append(f"  {kind:<12}{row['n_negative']:>5}{cells}   {_figure(base[kind]['f1']):>15}{_figure(base[kind]['auroc']):>7}")
+    if not judged:
+        lines.append("  nothing was measured: the test split lacks answerable questions or negatives; more pages with questions are needed")
     return lines
 
 
@@ -299,7 +305,7 @@ def _outcome(run: Run, counts: dict[str, Any], lines: list[str], trainer: str, f
     outputs = [folder.examples, folder.dropped_examples, *(files or [])]
     if trainer == "local" and files is not None:
         outputs += [folder.discriminator / name for name in ("model.json", "metrics.json", "settings.json", "results.csv")]
-    then = f'python -m pipeline.ask "…" --data {folder.root}' if trainer == "local" else f"python -m pipeline.report --data {folder.root}"
+    then = f'python -m pipeline.ask "…" {folder.flag}' if trainer == "local" else f"python -m pipeline.report {folder.flag}"
     return cli.Outcome(counts, folder.examples, tuple(outputs), tuple(lines), then)
 
 

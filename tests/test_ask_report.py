@@ -116,3 +116,8 @@ def test_a_reader_is_warned_of_few_rows_and_easy_negatives() -> None:
     said = " ".join(warnings(counts, metrics))
     for part in ("rejected (90)", "only 1 answerable", "0.970", "2 of 15"):
         assert part in said
+
+
+def test_quiet_still_gives_the_answer(trained: Path) -> None:
+    result = run("ask", "What is the boiling point of lead?", "--data", trained, "--quiet")
+    assert (result.out.splitlines()[0], result.err) == (NO_ANSWER, "")

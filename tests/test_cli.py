@@ -245,3 +245,48 @@ def test_an_import_that_says_the_same_twice_keeps_it_once_and_counts_the_other(c
     assert counts["rejected_by_reason"] == {"duplicate_question": 1, "section_not_in_run": 2}
     again = run("create_qa", "--import", tmp_path / "twice.csv", "--data", folder, "--json", "--force").json["counts"]
     assert again == counts
+
+
+def test_a_call_that_brings_nothing_leaves_finished_rows_finished(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    before = (folder / "manifest.json").read_bytes()
+    assert run("create_qa", "--import", "README.md", "--data", folder).code == 1
+    assert run("create_qa", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--data", folder).code == 1
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("variable", "value"), [("PIPELINE_IMPORT", "data/sample/qa.csv"), ("PIPELINE_JSON", "1")])
+def test_the_environment_knows_a_flag_by_its_own_name(variable: str, value: str, collected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    flags = ("--json",) if variable == "PIPELINE_IMPORT" else ("--import", "data/sample/qa.csv")
+    assert run("create_qa", *flags, "--data", folder, **{variable: value}).json["counts"]["kept"] == 150  # type: ignore[arg-type]
+
+
+def test_imported_answers_with_numbers_that_the_section_lacks_are_rejected(tmp_path: Path) -> None:
+    run("collect", "--source", "csv", "--file", sections_csv(tmp_path / "s.csv"), "--data", tmp_path / "run")
+    lines = [
+        "title,heading,questions,answers",
+        'Page 1 at the 2020 Olympics,Results,"1. Where did the judges give their verdict?\n2. Who won in Tokyo?","1. at the Budokan\n2. in 1850"',
+    ]
+    (tmp_path / "q.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    counts = run("create_qa", "--import", tmp_path / "q.csv", "--data", tmp_path / "run", "--json").json["counts"]
+    assert counts["kept"] == counts["kept_without_evidence"] == 1
+    assert counts["rejected_by_reason"] == {"number_not_in_evidence": 1}
+
+
+def test_an_error_is_json_too_where_json_is_asked_for(tmp_path: Path) -> None:
+    result = run("train", "--json", "--data", tmp_path / "run")
+    assert result.code == 1
+    assert result.json["error"] == result.errors[0].removeprefix("error: ")
+
+
+def test_the_next_command_can_be_pasted_from_a_folder_with_spaces(tmp_path: Path) -> None:
+    result = run("collect", "--source", "sample", "--data", tmp_path / "Lauf mit Ümläuten")
+    assert f"--data '{tmp_path / 'Lauf mit Ümläuten'}'" in result.out
+
+
+def test_the_package_itself_lists_the_commands() -> None:
+    done = subprocess.run([sys.executable, "-m", "pipeline"], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
+    assert all(f"python -m pipeline.{command}" in done.stdout for command in COMMANDS)

@@ -248,14 +248,25 @@ def test_a_stage_is_required_until_it_is_finished_and_again_when_it_is_unfinishe
     folder = RunFolder(tmp_path)
     with pytest.raises(StageMissing, match=f"python -m pipeline.collect --data {re.escape(str(tmp_path))}"):
         folder.require("collect")
+    for path in (folder.sections, folder.qa, folder.examples):
+        path.touch()
     folder.finish("collect", {"counts": 1})
     folder.finish("create_qa", {"counts": 2})
     folder.finish("train", {"counts": 3})
     assert folder.require("collect") == {"counts": 1}
     folder.unfinish("create_qa", "train", "report")
     assert folder.stages() == {"collect": {"counts": 1}}
+    assert folder.require("create_qa") == {}  # the file is there and nobody vouches for it
+    folder.qa.unlink()
     with pytest.raises(StageMissing, match="create_qa"):
         folder.require("create_qa")
+
+
+def test_a_finished_stage_whose_file_was_deleted_is_missing(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.finish("collect", {"counts": 1})
+    with pytest.raises(StageMissing, match="collect"):
+        folder.require("collect")
 
 
 def test_unfinishing_what_was_never_finished_writes_nothing(tmp_path: Path) -> None:

@@ -45,11 +45,17 @@ def question_form(question: str) -> Rejected | None:
     return None if MIN_WORDS <= n <= MAX_WORDS else Rejected("question_length", f"{n} words")
 
 
+def leans(question: str) -> Rejected | None:
+    """No "the text", no bare "he": whom or what is meant must not hang on something that is not shown."""
+    leaning = _LEANS.search(question) or _OPENS_WITH_PRONOUN.search(question)
+    return Rejected("does_not_stand_alone", leaning.group()) if leaning else None
+
+
 def stands_alone(question: str) -> Rejected | None:
     """No leaning on a text that the reader of the question does not see, and something is named."""
-    leaning = _LEANS.search(question) or _OPENS_WITH_PRONOUN.search(question)
+    leaning = leans(question)
     if leaning:
-        return Rejected("does_not_stand_alone", leaning.group())
+        return leaning
     named = re.search(r"\d|(?<!^)\b[^\W\d_a-zß-ÿ]\w", question)
     return None if named else Rejected("does_not_stand_alone", "names nothing")
 

@@ -226,11 +226,16 @@ async def _finish(draft: Draft, ask: Any) -> Verdict:
 
 
 def checked(draft: Draft, *, evidence_needed: bool = True) -> Verdict:
-    """Check a draft with question, answer and evidence; the evidence becomes the section's own wording."""
+    """Check a draft with question, answer and evidence; the evidence becomes the section's own wording.
+
+    Rows that people bring may come without evidence, and need not name what they are about: then the answer's numbers
+    must at least stand in the section.
+    """
     question, answer = draft.question, draft.answer
-    why = checks.question_form(question) or checks.stands_alone(question) or checks.answer_form(question, answer)
+    alone = checks.stands_alone(question) if evidence_needed else checks.leans(question)
+    why = checks.question_form(question) or alone or checks.answer_form(question, answer)
     if why or not (draft.evidence or evidence_needed):
-        return Verdict(draft, why)
+        return Verdict(draft, why or checks.numbers_supported(answer, draft.section.content))
     evidence = checks.verbatim_evidence(draft.evidence, draft.section.content)
     if isinstance(evidence, Rejected):
         return Verdict(draft, evidence)
