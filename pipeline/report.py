@@ -60,8 +60,11 @@ def main(run: Run, seed: int) -> cli.Outcome:
 
     folder = run.folder
     stages = {name: run.require(name) for name in ("collect", "create_qa", "train")}
-    read = (folder.pages, folder.sections, folder.qa, folder.rejected, folder.examples)
+    read = (folder.pages, folder.sections, folder.qa, folder.rejected, folder.examples, folder.discriminator / "metrics.json")
     inputs = {path.name: sha256_of(path) for path in read if path.is_file()}
+    chosen = {"seed": seed, "name": folder.root.name, "version": __version__}
+    if run.is_current(inputs, chosen):
+        return _outcome(run, stages["train"].get("counts", {}).get("examples", 0))
     sections = {s.section_id: s for s in read_sections(folder.sections)}
     pages = read_rows(folder.pages, Page) if folder.pages.is_file() else []
     rejected = read_rows(folder.rejected, RejectedQA) if folder.rejected.is_file() else []
@@ -78,10 +81,14 @@ def main(run: Run, seed: int) -> cli.Outcome:
         groups=_groups(examples, qa, sections, rejected, seed),
     )  # fmt: skip
     write_text(folder.report, html)
-    shown = {"examples": len(examples), "bytes": folder.report.stat().st_size}
-    outcome = cli.Outcome(shown, folder.report, (folder.report,), (f"report: {folder.report.resolve()}",))
-    cli.finish(run, outcome, inputs, {"seed": seed}, {})
+    outcome = _outcome(run, len(examples))
+    cli.finish(run, outcome, inputs, chosen, {})
     return outcome
+
+
+def _outcome(run: Run, examples: int) -> cli.Outcome:
+    report = run.folder.report
+    return cli.Outcome({"examples": examples, "bytes": report.stat().st_size}, report, (report,), (f"report: {report.resolve()}",))
 
 
 def _metrics(run: Run) -> dict[str, Any]:
