@@ -231,7 +231,7 @@ def _imported(path: Path, sections: list[Section]) -> tuple[list[QA], list[Rejec
             for number, question, answer, evidence in pairs(row["questions"], row["answers"], row.get("evidence", "")):
                 section = _place(places, row.get("content", ""), evidence, answer)
                 stub = section or Section("", 0, 0, 0, row["title"], row["heading"], "", 0, "", 0, None, "", "")
-                source = row.get("source") or "imported"
+                source = "written" if row.get("source") == "written" else "imported"  # never "generated": those are replaced
                 checked = _check_import(Draft(stub, plan, number, question, answer, evidence, source=source), found=section is not None)
                 (kept if isinstance(checked, QA) else rejected).append(checked)  # type: ignore[arg-type]
     except InputError as error:
@@ -243,13 +243,12 @@ def _place(places: list[Section], content: str, evidence: str, answer: str) -> S
     """Return the section that an imported row is about: of several with one heading, the one that holds its text."""
     from pipeline.text.compare import find_verbatim, mentions, plain
 
-    if content:
-        same = [s for s in places if plain(s.content) == plain(content)]
-        return same[0] if same else places[0] if len(places) == 1 else None
-    if len(places) < 2:  # noqa: PLR2004
-        return places[0] if places else None
+    same = [s for s in places if content and plain(s.content) == plain(content)]
+    if same or len(places) == 1:
+        return (same or places)[0]
+    # several sections of one heading, or parts of a long one: the one that holds the evidence, or else the answer
     holding = [s for s in places if (find_verbatim(evidence, s.content) if evidence else mentions(s.content, answer))]
-    return holding[0] if holding else places[0]
+    return holding[0] if holding else next(iter(places), None)
 
 
 def _check_import(draft: Draft, *, found: bool) -> QA | RejectedQA:

@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, environment, run
 
 from pipeline.records import Page, Section
-from pipeline.sources.given import read_sections
+from pipeline.sources.given import read_qa, read_sections
 from pipeline.store import RunFolder, read_rows
 
 COMMANDS = ("collect", "create_qa", "train", "ask", "report", "fetch_weights")
@@ -290,3 +290,16 @@ def test_the_next_command_can_be_pasted_from_a_folder_with_spaces(tmp_path: Path
 def test_the_package_itself_lists_the_commands() -> None:
     done = subprocess.run([sys.executable, "-m", "pipeline"], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
     assert all(f"python -m pipeline.{command}" in done.stdout for command in COMMANDS)
+
+
+def test_an_imported_row_finds_the_part_of_a_long_section_that_holds_its_answer(tmp_path: Path) -> None:
+    long = " ".join(f"Athlete number {n} of the 2020 Games came in as number {n + 500} at Tokyo Stadium." for n in range(200))
+    (tmp_path / "s.csv").write_text(f'title,heading,content\nLong,Results,"{long}"\n', "utf-8")
+    question = "1. As which number did athlete number 150 of the 2020 Games come in?"
+    (tmp_path / "q.csv").write_text(f'title,heading,content,questions,answers,source\nLong,Results,"{long}",{question},1. 650,generated\n', "utf-8")
+    run("collect", "--source", "csv", "--file", tmp_path / "s.csv", "--data", tmp_path / "run")
+    assert run("create_qa", "--import", tmp_path / "q.csv", "--data", tmp_path / "run", "--json").json["counts"]["kept_by_source"] == {"imported": 1}
+    (row,) = read_qa(tmp_path / "run" / "qa.parquet")
+    part = next(s for s in read_sections(tmp_path / "run" / "sections.parquet") if s.section_id == row.section_id)
+    assert "650" in part.content
+    assert part.part > 0
