@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import sys
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+_ONLY_READING = ("ask", "fetch_weights")
 _PLAIN_LINE_SECONDS = 5.0
 _VERSIONS_THAT_MATTER = (
     "beautifulsoup4", "bm25s", "numpy", "onnxruntime", "openai", "pandas", "pyarrow", "scikit-learn", "sentencex", "tiktoken",
@@ -142,7 +144,8 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
         @functools.wraps(function)
         def body(data: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -> Outcome | None:
             run = Run(name, RunFolder(data), quiet, as_json, force)
-            outcome = function(run, **options)
+            with _alone(run):
+                outcome = function(run, **options)
             _tell(run, outcome)
             return outcome
 
@@ -157,6 +160,25 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
     return wrap
 
 
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Keep a second process out of the run folder while this one writes there; the lock ends with the process."""
+    import fcntl
+    import os
+
+    if run.stage in _ONLY_READING or not run.folder.root.is_dir():
+        yield
+        return
+    folder = os.open(run.folder.root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise PipelineError("another command works in this run folder", run.folder.root, "wait until it has ended") from error
+    finally:
+        os.close(folder)
+
+
 def _help(docstring: str) -> str:
     """Return a module's docstring as click's help: paragraphs with indented lines keep their lines (click's \\b)."""
     _, _, rest = docstring.partition("\n\n")
@@ -165,6 +187,9 @@ def _help(docstring: str) -> str:
 
 
 def _main(command: click.Command, name: str) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no arrow gets a question mark
     try:
         outcome = command.main(prog_name=f"python -m pipeline.{name}", standalone_mode=False, auto_envvar_prefix=settings.ENV_PREFIX)
         failed = isinstance(outcome, Outcome) and outcome.failure is not None

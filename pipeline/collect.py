@@ -66,7 +66,7 @@ def main(
     if entry:
         return _outcome(run, entry["counts"], "collect: nothing to do, sections are there already (--force does it anew)")
     sectioner = Sectioner(rules, token_counter(encoding))
-    run.folder.unfinish("collect", "create_qa", "train", "report")
+    finished_before = "collect" in run.folder.stages()
     failure: PipelineError | None = None
     collected: Collected = ([], [], [])
     try:
@@ -79,7 +79,10 @@ def main(
         if not collected[1]:
             raise InputError("no section was found", f"{len(collected[0])} pages met", "check the source and the topic's filters")
     except PipelineError as error:
+        if finished_before:
+            raise  # what an earlier collect brought to its end is worth more than half of a new one
         failure = error
+    run.folder.unfinish("collect", "create_qa", "train", "report")
     outcome = _write(run, collected, failure)
     if not failure:
         cli.finish(run, outcome, inputs, chosen, {})

@@ -7,6 +7,7 @@
     │   └── LedgerError   ledger.sqlite cannot be read or written
     ├── SourceError       a wiki did not answer as a wiki does
     ├── EndpointError     a model's endpoint did not answer one request properly
+    │   ├── RequestRefused    … because of that very request (400, 422): asking again is no use
     │   └── EndpointRefused   … in a way that every further request would meet too (key, model, address)
     └── ExtraMissing      an optional part of the installation is not there
 
@@ -47,6 +48,10 @@ class SourceError(PipelineError):
 
 class EndpointError(PipelineError):
     """A model's endpoint did not answer one request properly."""
+
+
+class RequestRefused(EndpointError):
+    """The endpoint refuses this very request (400, 422); others it may take."""
 
 
 class EndpointRefused(EndpointError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gzip
 import json
 import os
@@ -204,7 +205,7 @@ def test_files_from_elsewhere_need_only_their_required_columns(tmp_path: Path) -
             "Results",
             "",
             0,
-            f"The winner of race {n} was Runner{n} Fast. " + " ".join(f"Detail {n * 50 + k} stands here." for k in range(12)),
+            f"The winner of race {n} was Runner{n} Fast{n}. " + " ".join(f"Detail {n * 50 + k} stands here." for k in range(12)),
             0,
             None,
             "",
@@ -216,7 +217,7 @@ def test_files_from_elsewhere_need_only_their_required_columns(tmp_path: Path) -
     pq.write_table(table, folder / "sections.parquet")
     ids = [s.section_id for s in read_sections(folder / "sections.parquet")]
     assert len(set(ids)) == 40
-    rows = {"section_id": ids, "question": [f"Who won race {n} in Tokyo?" for n in range(40)], "answer": [f"Runner{n} Fast" for n in range(40)]}
+    rows = {"section_id": ids, "question": [f"Who won race {n} in Tokyo?" for n in range(40)], "answer": [f"Runner{n} Fast{n}" for n in range(40)]}
     pq.write_table(pa.table(rows), folder / "qa.parquet")
     result = run("train", "--data", folder, "--json")
     assert result.code == 0, result.err
@@ -303,3 +304,26 @@ def test_an_imported_row_finds_the_part_of_a_long_section_that_holds_its_answer(
     part = next(s for s in read_sections(tmp_path / "run" / "sections.parquet") if s.section_id == row.section_id)
     assert "650" in part.content
     assert part.part > 0
+
+
+def test_a_second_command_in_the_same_run_folder_says_so_and_stops(collected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        result = run("create_qa", "--import", "data/sample/qa.csv", "--data", folder)
+    finally:
+        os.close(held)
+    assert result.code == 1
+    assert "another command works in this run folder" in result.errors[0]
+    assert run("create_qa", "--import", "data/sample/qa.csv", "--data", folder).code == 0
+
+
+def test_a_failed_collect_leaves_an_earlier_one_as_it_was(collected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    (tmp_path / "cut.csv").write_text(f'title,heading,content\nA,B,"{LONG}"\nA,B,c,d,e\n', "utf-8")
+    assert run("collect", "--source", "csv", "--file", tmp_path / "cut.csv", "--data", folder).code == 1
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before

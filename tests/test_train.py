@@ -226,3 +226,11 @@ def test_the_trained_discriminator_beats_counting_words_on_the_similar_negatives
     metrics = json.loads((trained / "models" / "discriminator" / "metrics.json").read_text("utf-8"))["test"]
     assert metrics["discriminator"]["similar"]["auroc"] >= metrics["idf_overlap"]["similar"]["auroc"]
     assert metrics["by_source"].keys() == {"written"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "context"),
+    [("Simone Biles", "On the beam Biles took bronze a week later."), ("46", "Forty-six nations took part in the event.")],
+)
+def test_a_surname_alone_or_a_number_in_words_is_the_answer_too(answer: str, context: str) -> None:
+    assert answers_after_all(asked(answer), section(context)) == Rejected("holds_the_answer")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from pipeline.errors import EndpointError, EndpointRefused, InputError
+from pipeline.errors import EndpointError, EndpointRefused, InputError, RequestRefused
 from pipeline.ledger import Entry
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LEDGER_KIND = "chat"
 _RETRIES = 4
 _MALFORMED_RETRIES = 2
+_DISPENSABLE = ("response_format", "max_tokens", "temperature", "seed", "stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class ChatClient:
     concurrency: int
     timeout: float
     spent: Spent = field(default_factory=Spent)
-    structured: bool = True
-    """whether the endpoint takes a JSON schema; learnt from its first refusal"""
+    refused: set[str] = field(default_factory=set)
+    """parameters that the endpoint does not take; learnt from its refusals"""
     _sdk: openai.AsyncOpenAI = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
     _probe: asyncio.Lock = field(init=False)
@@ -146,6 +147,8 @@ class ChatClient:
             return None
         try:
             entry = await self._paid(request)
+        except RequestRefused:
+            raise  # says nothing of the others
         except EndpointError as error:
             self._refusal = EndpointRefused(error.what, error.value, error.do)
             raise self._refusal from error
@@ -169,12 +172,13 @@ class ChatClient:
         """Send one request; return the raw body and the number of attempts the SDK made."""
         import openai
 
-        with_schema = bool(request.schema) and self.structured
+        body = self._body(request)
         try:
-            raw: Any = await self._sdk.chat.completions.with_raw_response.create(**self._body(request))
+            raw: Any = await self._sdk.chat.completions.with_raw_response.create(**body)
         except openai.BadRequestError as error:
-            if with_schema and "response_format" in str(error):
-                self.structured = False  # an old or small server: ask without, and read what comes
+            refused = next((name for name in _DISPENSABLE if name in body and name in str(error)), None)
+            if refused:  # an old or small server, or a new model with other names: ask without, and read what comes
+                self.refused.add(refused)
                 return await self._send(request)
             raise self._wrapped(error) from error
         except openai.OpenAIError as error:
@@ -192,12 +196,14 @@ class ChatClient:
             "model": request.model, "messages": [{"role": role, "content": content} for role, content in request.messages],
             "max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed,
         }  # fmt: skip
+        if "max_tokens" in self.refused:
+            body["max_completion_tokens"] = request.max_tokens
         if request.stop:
             body["stop"] = list(request.stop)
-        if request.schema and self.structured:
+        if request.schema:
             named = {"name": "reply", "strict": True, "schema": json.loads(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
-        return body
+        return {name: value for name, value in body.items() if name not in self.refused}
 
     def _where(self) -> str:
         return str(self._sdk.base_url)
@@ -206,7 +212,7 @@ class ChatClient:
         """Some endpoints repeat the key in their errors: it goes no further."""
         return " ".join((text.replace(self.api_key, "[key]") if self.api_key else text).split())[:300]
 
-    def _wrapped(self, error: openai.OpenAIError) -> EndpointError:
+    def _wrapped(self, error: openai.OpenAIError) -> EndpointError:  # noqa: PLR0911 (a table of causes)
         import openai
 
         said = self._safe(str(getattr(error, "message", None) or error))
@@ -222,6 +228,8 @@ class ChatClient:
         if isinstance(error, openai.APIConnectionError):
             cause = type(error.__cause__).__name__ if error.__cause__ else said
             return EndpointError("the endpoint cannot be reached", f"{self._where()}: {cause}", "check --base-url and the network")
+        if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+            return RequestRefused("the endpoint refuses this request", value, "see what it says")
         return EndpointError("the endpoint refused the request", value, "see what it says, then run the same command again")
 
 

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.errors import EndpointError, EndpointRefused
+from pipeline.errors import EndpointError, EndpointRefused, RequestRefused
 from pipeline.llm import prompts
 from pipeline.llm.client import ChatReply, ChatRequest
 from pipeline.qa import checks
@@ -135,7 +135,7 @@ def _endpoint_fault(draft: Draft, error: EndpointError) -> Verdict:
     """Return the verdict on a draft that an endpoint failed; a refusal is raised: it concerns every draft."""
     if isinstance(error, EndpointRefused):
         raise error
-    return Verdict(draft, Rejected("endpoint_error", str(error)))
+    return Verdict(draft, Rejected("request_refused" if isinstance(error, RequestRefused) else "endpoint_error", str(error)))
 
 
 async def _answer_first(section: Section, plan: Plan, ask: Any, search: Any) -> list[Verdict]:
