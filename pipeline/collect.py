@@ -6,7 +6,9 @@ Examples
   python -m pipeline.collect --source sample
       the bundled sample wiki (written for this project, CC0): no network, a second
   python -m pipeline.collect --contact you@example.org
-      the live Wikipedia, from the topic's seed titles over the links that match its filters
+      the live Wikipedia, from the topic's seeds over the links that match its filters; at most 3 requests at once, 200 a minute
+  python -m pipeline.collect --api-url https://wiki.example.org/w/api.php --topic mine.toml --contact you@example.org
+      another wiki, another topic
   python -m pipeline.collect --source csv --file olympics_sections.csv
       what the notebooks saved
 
@@ -15,30 +17,46 @@ Writes, in the run folder
   sections.parquet, .csv    a row a section, in reading order
   dropped_sections.parquet  sections that do not count, with the reason
   ATTRIBUTION.md            licence and sources, to be published with the data
+  crawl.sqlite              the pages as the wiki sent them: killed, the same command goes on; run again later, it asks
+                            which have a new revision, fetches those, and says what was added, changed and removed
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError, SourceError
 from pipeline.records import DroppedSection, Page, Section, derived_page_id
 from pipeline.settings import bundled, load_topic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import httpx
 
     from pipeline.cli import Outcome, Run
     from pipeline.settings import Topic
-    from pipeline.sources.sectioning import RawSection, Sectioner
+    from pipeline.sources.fetched import FetchedPages
+    from pipeline.sources.sectioning import RawSection
+    from pipeline.sources.wikipedia import Wiki
 
-Collected = tuple[list[Page], list[Section], list[DroppedSection]]
+
+@dataclass(slots=True)
+class Found:
+    """What a source gave: every page met, how to read a kept one's sections, and what went wrong, if anything did."""
+
+    pages: list[Page]
+    read: Callable[[Page], list[RawSection]]
+    failure: PipelineError | None = None
+    cost: dict[str, int] = field(default_factory=dict)
 
 
 @cli.stage("collect")
@@ -52,41 +70,22 @@ Collected = tuple[list[Page], list[Section], list[DroppedSection]]
 @settings.encoding
 def main(
     run: Run, topic: Path, source: str, file: Path | None, api_url: str | None, max_pages: int | None, contact: str | None,
-    rate: float, encoding: str,
+    rate: float | None, encoding: str,
 ) -> Outcome:  # fmt: skip
     """Wiki pages → sections, each with its revision, licence and token count."""
-    from pipeline.sources.sectioning import Sectioner
-    from pipeline.text.tokens import token_counter
-
     rules = load_topic(topic)
     run.folder.prepare()
     chosen = {"source": source, "api_url": api_url, "max_pages": max_pages, "encoding": encoding}
     inputs = _inputs(topic, source, file)
-    entry = run.is_current(inputs, chosen)
-    if entry:
-        return _outcome(run, entry["counts"], "collect: nothing to do, sections are there already (--force does it anew)")
-    sectioner = Sectioner(rules, token_counter(encoding))
-    finished_before = "collect" in run.folder.stages()
-    failure: PipelineError | None = None
-    collected: Collected = ([], [], [])
-    try:
-        if source == "csv":
-            _from_csv(run, file, sectioner, collected)
-        else:
-            user_agent = _user_agent(contact, source)
-            transport, url = _sample_wiki() if source == "sample" else (None, api_url)
-            asyncio.run(_from_wiki(run, rules, url, user_agent, rate if source == "wikipedia" else None, transport, max_pages, sectioner, collected))
-        if not collected[1]:
-            raise InputError("no section was found", f"{len(collected[0])} pages met", "check the source and the topic's filters")
-    except PipelineError as error:
-        if finished_before:
-            raise  # what an earlier collect brought to its end is worth more than half of a new one
-        failure = error
-    run.folder.unfinish("collect", "create_qa", "train", "report")
-    outcome = _write(run, collected, failure)
-    if not failure:
-        cli.finish(run, outcome, inputs, chosen, {})
-    return outcome
+    if file is not None:
+        entry = run.is_current(inputs, chosen)
+        if entry:
+            return _outcome(run, entry["counts"], "collect: nothing to do, sections are there already (--force does it anew)")
+        return _concluded(run, rules, _from_csv(file), inputs, chosen)
+    with ExitStack() as opened:
+        wiki, store = _wiki(run, rules, source, api_url, contact, rate, opened)
+        found = _from_wiki(run, rules, wiki, store, max_pages)
+        return _concluded(run, rules, found, {**inputs, "pages": _digest(found.pages)}, chosen)
 
 
 def _inputs(topic: Path, source: str, file: Path | None) -> dict[str, str]:
@@ -106,10 +105,33 @@ def _inputs(topic: Path, source: str, file: Path | None) -> dict[str, str]:
     return {name: sha256_of(path) for name, path in named.items()}
 
 
-def _sample_wiki() -> tuple[httpx.AsyncBaseTransport, str]:
-    from pipeline.sources.sample import API_URL, SampleTransport
+def _digest(pages: list[Page]) -> str:
+    """Return a hash of what the wiki holds: pages, their revisions and what became of them, whenever they were fetched."""
+    known = [(p.page_id, p.title, p.url, p.revision_id, p.licence, p.status, p.reason) for p in sorted(pages, key=_by_id)]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
-    return SampleTransport(bundled("sample")), API_URL
+
+def _by_id(page: Page) -> tuple[int, str]:
+    return page.page_id, page.title
+
+
+def _wiki(
+    run: Run, rules: Topic, source: str, api_url: str | None, contact: str | None, rate: float | None, opened: ExitStack
+) -> tuple[Wiki, FetchedPages]:
+    """Return the wiki to ask, and the file of its pages."""
+    from pipeline.sources.fetched import FetchedPages
+    from pipeline.sources.wikipedia import Wiki
+
+    transport: httpx.AsyncBaseTransport | None = None
+    if source == "sample":
+        from pipeline.sources.sample import API_URL, SampleTransport
+
+        api_url, transport = API_URL, SampleTransport(bundled("sample"))
+    wiki = Wiki(_user_agent(contact, source), rules.language, api_url, rate, transport)
+    store = opened.enter_context(FetchedPages(run.folder.crawl, wiki.api_url))
+    if run.force:
+        store.forget()
+    return wiki, store
 
 
 def _user_agent(contact: str | None, source: str) -> str:
@@ -144,111 +166,181 @@ def _remembered_contact() -> str:
     return said.strip()
 
 
-async def _from_wiki(
-    run: Run, topic: Topic, api_url: str | None, user_agent: str, rate: float | None, transport: httpx.AsyncBaseTransport | None,
-    max_pages: int | None, sectioner: Sectioner, into: Collected,
-) -> None:  # fmt: skip
+def _from_wiki(run: Run, rules: Topic, wiki: Wiki, store: FetchedPages, max_pages: int | None) -> Found:
+    from pipeline.sources.crawl import Crawl, Progress
     from pipeline.sources.sectioning import RawSection
-    from pipeline.sources.wikipedia import Wiki, crawl
     from pipeline.wiki.sections import split_sections
 
-    wiki = Wiki(user_agent, topic.language, api_url, rate, transport)
-    try:
-        with run.progress(None, "pages", "page") as bar:
-            async for visit in crawl(wiki, topic, max_pages, bar.expect):
-                raw = [RawSection(s.heading, s.path, s.level, s.anchor, s.content) for s in split_sections(visit.html)] if visit.html else []
-                _add(visit.page, raw, sectioner, into)
-                bar.step(sections=len(into[1]))
-    finally:
-        await wiki.close()
+    def read(page: Page) -> list[RawSection]:
+        return [RawSection(s.heading, s.path, s.level, s.anchor, s.content) for s in split_sections(store.html(page.title))]
+
+    async def crawled() -> PipelineError | None:
+        try:
+            await crawl.run()
+        except SourceError as error:  # what came before is kept
+            return error
+        finally:
+            await wiki.close()
+        return None
+
+    with run.progress(None, "pages", "page") as bar:
+        crawl = Crawl(wiki, rules, store, max_pages, Progress(bar.expect, bar.step))
+        failure = asyncio.run(crawled())
+    pages = [page for page in crawl.pages.values() if page.status != "kept" or page.retrieved_at]
+    return Found(pages, read, failure, {"requests": wiki.requests, "pages_fetched": crawl.fetched})
 
 
-def _from_csv(run: Run, file: Path | None, sectioner: Sectioner, into: Collected) -> None:
+def _from_csv(file: Path) -> Found:
     from pipeline.sources.notebook import read_csv_rows
     from pipeline.sources.sectioning import RawSection
 
-    pages: dict[str, list[RawSection]] = {}
+    raw: dict[str, list[RawSection]] = {}
     failure: PipelineError | None = None
     try:
-        for row in read_csv_rows(file, ("title", "heading", "content")) if file else ():
+        for row in read_csv_rows(file, ("title", "heading", "content")):
             section = RawSection(row["heading"], (row["heading"],), 1 if row["heading"] == "Summary" else 2, "", row["content"])
-            pages.setdefault(row["title"], []).append(section)
+            raw.setdefault(row["title"], []).append(section)
     except InputError as error:  # what came before the fault is good
         failure = error
-    with run.progress(len(pages), "pages", "page") as bar:
-        for title, raw in pages.items():
-            _add(Page(derived_page_id(title), title, "", None, "", "", "", 0, "kept", ""), raw, sectioner, into)
-            bar.step()
-    if failure:
-        raise failure
+    pages = [Page(derived_page_id(title), title, "", None, "", "", "", 0, "kept", "") for title in raw]
+    return Found(pages, lambda page: raw[page.title], failure)
 
 
-def _add(page: Page, raw: list[RawSection], sectioner: Sectioner, into: Collected) -> None:
-    pages, sections, dropped = into
-    kept, gone = sectioner.sections(page, raw)
-    pages.append(replace(page, n_sections=len(kept)))
-    sections.extend(kept)
-    dropped.extend(gone)
-
-
-def _write(run: Run, collected: Collected, failure: PipelineError | None) -> Outcome:
-    from pipeline.store import write_csv, write_rows, write_text
-
-    pages, sections, dropped = collected
-    if failure and not sections:
-        raise failure
-    pages.sort(key=lambda p: (p.page_id, p.title))
-    sections.sort(key=lambda s: (s.page_id, s.position, s.part))
-    dropped.sort(key=lambda d: (d.page_id, d.position))
-    folder = run.folder
-    write_rows(folder.pages, Page, pages)
-    write_rows(folder.sections, Section, sections)
-    write_csv(folder.sections.with_suffix(".csv"), Section, sections)
-    write_rows(folder.dropped_sections, DroppedSection, dropped)
-    write_text(folder.attribution, attribution(pages))
-    met = sum(1 for s in sections if s.part == 0) + len(dropped)
-    counts = {
-        "pages": len(pages), "pages_by_status": dict(sorted(Counter(p.status for p in pages).items())), "sections_met": met,
-        "sections": len(sections), "sections_split_further": len(sections) - (met - len(dropped)), "sections_dropped": len(dropped),
-        "dropped_by_reason": dict(sorted(Counter(d.reason for d in dropped).items())), "tokens": sum(s.tokens for s in sections),
-    }  # fmt: skip
-    outcome = _outcome(run, counts, "collect: " + _sentence(counts))
-    outcome.failure = failure
-    if failure:
-        outcome.lines = (outcome.lines[0] + " – kept, but the stage is not complete",)
-        outcome.then = ""
+def _concluded(run: Run, rules: Topic, found: Found, inputs: dict[str, str], chosen: dict[str, Any]) -> Outcome:
+    """Write the sections of what was found, unless they are there already; after a fault, what there is, and the fault."""
+    finished = run.folder.stages().get("collect")
+    if found.failure and (finished or not found.pages):
+        raise found.failure  # what an earlier collect brought to its end is worth more than half of a new one
+    entry = None if found.failure else run.is_current(inputs, chosen)
+    if entry:
+        outcome = _outcome(run, entry["counts"], f"collect: nothing has changed, {entry['counts']['sections']} sections are there already")
+        outcome.facts = {**found.cost, "changes": _changes([], [])}
+        return outcome
+    before = _earlier(run, finished, chosen)
+    counts, pages = _written(run, rules, found, chosen["encoding"])
+    outcome = _outcome(run, counts, f"collect: {_sentence(counts)}")
+    outcome.facts = dict(found.cost)
+    if before is not None:
+        outcome.facts["changes"] = changes = _changes(before, pages)
+        outcome.lines += tuple(_told(changes))
+    if found.failure:
+        outcome.failure, outcome.then = found.failure, ""
+        outcome.lines = (f"{outcome.lines[0]} – kept, but the stage is not complete",)
+    else:
+        cli.finish(run, outcome, inputs, chosen, found.cost)
     return outcome
 
 
-def _sentence(counts: dict[str, object]) -> str:
-    statuses = ", ".join(f"{n} {name}" for name, n in counts["pages_by_status"].items())  # type: ignore[attr-defined]
-    reasons = ", ".join(f"{n} {name}" for name, n in counts["dropped_by_reason"].items())  # type: ignore[attr-defined]
-    gone = f"; {counts['sections_dropped']} dropped ({reasons})" if counts["sections_dropped"] else ""
-    return f"{counts['pages']} pages met ({statuses}) → {counts['sections']} sections, {counts['tokens']} tokens{gone}"
+def _earlier(run: Run, finished: dict[str, Any] | None, chosen: dict[str, Any]) -> list[Page] | None:
+    """Return the pages of an earlier collect from the same source, if there was one."""
+    from pipeline.store import read_rows
+
+    same = finished and all(finished["settings"].get(name) == chosen[name] for name in ("source", "api_url"))
+    return read_rows(run.folder.pages, Page) if same and run.folder.pages.is_file() else None
 
 
-def _outcome(run: Run, counts: dict[str, object], line: str) -> Outcome:
+def _changes(before: list[Page], after: list[Page]) -> dict[str, list[str]]:
+    """Return the titles of pages that came, whose revision is another, and that are gone."""
+    old, new = ({p.page_id: p for p in pages if p.status == "kept"} for pages in (before, after))
+    return {
+        "added": sorted(new[i].title for i in new.keys() - old.keys()),
+        "changed": sorted(new[i].title for i in new.keys() & old.keys() if (new[i].revision_id, new[i].title) != (old[i].revision_id, old[i].title)),
+        "removed": sorted(old[i].title for i in old.keys() - new.keys()),
+    }
+
+
+def _told(changes: dict[str, list[str]]) -> Iterator[str]:
+    for name, titles in changes.items():
+        if titles:
+            more = f" and {len(titles) - 3} more" if len(titles) > 3 else ""  # noqa: PLR2004
+            yield f"  {len(titles)} {name} since the last time: {', '.join(titles[:3])}{more}"
+
+
+def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[str, Any], list[Page]]:
+    """Cut every page into sections and write them as they come, in reading order; return the counts and the pages as written."""
+    from pipeline.sources.attribution import attribution
+    from pipeline.sources.sectioning import Sectioner
+    from pipeline.store import csv_file, rows_file, scratch_database, write_rows, write_text
+    from pipeline.text.duplicates import NearDuplicates
+    from pipeline.text.tokens import token_counter
+
+    folder, counts, pages = run.folder, _Counts(), list[Page]()
+    with ExitStack() as opened:
+        sectioner = Sectioner(rules, token_counter(encoding), NearDuplicates(opened.enter_context(scratch_database())))
+        add_section = opened.enter_context(rows_file(folder.sections, Section))
+        add_to_csv = opened.enter_context(csv_file(folder.sections.with_suffix(".csv"), Section))
+        add_dropped = opened.enter_context(rows_file(folder.dropped_sections, DroppedSection))
+        bar = opened.enter_context(run.progress(len(found.pages), "sections", "page"))
+        for page in sorted(found.pages, key=_by_id):
+            kept, dropped = sectioner.sections(page, found.read(page)) if page.status == "kept" else ([], [])
+            for section in kept:
+                add_section(section)
+                add_to_csv(section)
+            for gone in dropped:
+                add_dropped(gone)
+            pages.append(replace(page, n_sections=len(kept)))
+            counts.add(page, kept, dropped)
+            bar.step(sections=counts.sections)
+        if not counts.sections:
+            raise found.failure or InputError("no section was found", f"{len(pages)} pages met", "check the source and the topic's filters")
+        folder.unfinish("collect")
+    write_rows(folder.pages, Page, pages)
+    write_text(folder.attribution, attribution(pages))
+    _unfinish_what_follows(run)
+    return counts.named(), pages
+
+
+def _unfinish_what_follows(run: Run) -> None:
+    """Take the later stages out of the manifest if they were made from other sections."""
+    from pipeline.store import sha256_of
+
+    made_from = run.folder.stages().get("create_qa", {}).get("inputs", {}).get("sections")
+    if made_from != sha256_of(run.folder.sections):
+        run.folder.unfinish("create_qa", "train", "report")
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What went in and what came out: sections met = sections kept (parts of a split one counted once) + sections dropped."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    whole: int = 0
+    sections: int = 0
+    duplicates: int = 0
+    tokens: int = 0
+
+    def add(self, page: Page, kept: list[Section], dropped: list[DroppedSection]) -> None:
+        self.statuses[page.status] += 1
+        self.reasons.update(gone.reason for gone in dropped)
+        self.whole += sum(section.part == 0 for section in kept)
+        self.sections += len(kept)
+        self.duplicates += sum(bool(section.duplicate_of) for section in kept)
+        self.tokens += sum(section.tokens for section in kept)
+
+    def named(self) -> dict[str, Any]:
+        from pipeline.sources.sectioning import LEFT_OUT
+
+        gone = self.reasons.total() - self.reasons[LEFT_OUT]
+        return {
+            "pages": self.statuses.total(), "pages_by_status": dict(sorted(self.statuses.items())), "sections_met": self.whole + gone,
+            "sections": self.sections, "sections_split_further": self.sections - self.whole, "sections_dropped": gone,
+            "dropped_by_reason": dict(sorted((+self.reasons).items())), "near_duplicates": self.duplicates, "tokens": self.tokens,
+        }  # fmt: skip
+
+
+def _sentence(counts: dict[str, Any]) -> str:
+    statuses = ", ".join(f"{n} {name}" for name, n in counts["pages_by_status"].items())
+    reasons = ", ".join(f"{n} {name}" for name, n in counts["dropped_by_reason"].items())
+    alike = f" ({counts['near_duplicates']} repeat another)" if counts["near_duplicates"] else ""
+    gone = f"; {counts['sections_dropped']} dropped ({reasons})" if reasons else ""
+    return f"{counts['pages']} pages met ({statuses}) → {counts['sections']} sections{alike}, {counts['tokens']} tokens{gone}"
+
+
+def _outcome(run: Run, counts: dict[str, Any], line: str) -> Outcome:
     folder = run.folder
     outputs = (folder.pages, folder.sections, folder.sections.with_suffix(".csv"), folder.dropped_sections, folder.attribution)
     return cli.Outcome(counts, folder.sections, outputs, (f"{line} → {folder.sections}",), f"python -m pipeline.create_qa {folder.flag}")
-
-
-def attribution(pages: list[Page]) -> str:
-    """Return a page in Markdown that names each kept page with its revision and licence."""
-    kept = [page for page in pages if page.status == "kept"]
-    licences = sorted({page.licence for page in kept if page.licence})
-    lines = ["# Sources and licence", "", f"Text of {len(kept)} wiki pages."]
-    lines += [f"Licence, as the wiki states it: {licence}." for licence in licences] or ["The source named no licence."]
-    lines += ["Each page's authors are listed in its history. Text was cut into sections; tables were written out as rows.", ""]
-    lines += [
-        f"- {_escaped(page.title)}" + (f" – {page.url}" if page.url else "") + (f" – revision {page.revision_id}" if page.revision_id else "")
-        for page in kept
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in text)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
     ├── StorageError      the disk: full, read-only, a half-written or foreign file
     │   └── LedgerError   ledger.sqlite cannot be read or written
     ├── SourceError       a wiki did not answer as a wiki does
+    │   └── PageRefused       … about one page: it was deleted, or may not be read
     ├── EndpointError     a model's endpoint did not answer one request properly
     │   ├── RequestRefused    … because of that very request (400, 422): asking again is no use
     │   └── EndpointRefused   … in a way that every further request would meet too (key, model, address)
@@ -44,6 +45,10 @@ class LedgerError(StorageError):
 
 class SourceError(PipelineError):
     """A wiki did not answer as a wiki does."""
+
+
+class PageRefused(SourceError):
+    """A wiki refuses one page: it was deleted meanwhile, or may not be read."""
 
 
 class EndpointError(PipelineError):

@@ -43,6 +43,14 @@ class Topic:
     max_tokens: int
     settings: dict[str, object] = field(default_factory=dict)
     """defaults of flags, by the flag's name without its dashes"""
+    title_matches: tuple[str, ...] = ()
+    """regular expressions, one of which a title must match; none: any title"""
+    categories: tuple[str, ...] = ()
+    """categories whose members are seeds too, with or without their namespace's name"""
+    category_depth: int = 0
+    """how many levels of subcategories are seeds too"""
+    facts: bool = False
+    """whether a page's infobox becomes a section called Facts"""
 
 
 def load_topic(path: Path) -> Topic:
@@ -63,7 +71,9 @@ def load_topic(path: Path) -> Topic:
 _TOPIC_TYPES: dict[str, type] = {
     "name": str, "language": str, "seeds": list, "title_contains": list, "title_excludes": list,
     "low_information": list, "min_tokens": int, "max_tokens": int, "settings": dict,
+    "title_matches": list, "categories": list, "category_depth": int, "facts": bool,
 }  # fmt: skip
+_OPTIONAL = {"settings", "title_matches", "categories", "category_depth", "facts"}
 
 
 def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -71,11 +81,13 @@ def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     if unknown:
         raise InputError("the topic file has an unknown key", f"{path}: {unknown[0]}", f"known: {', '.join(_TOPIC_TYPES)}")
     for name, kind in _TOPIC_TYPES.items():
-        if name not in raw and name != "settings":
+        if name not in raw:
+            if name in _OPTIONAL:
+                continue
             raise InputError("the topic file lacks a key", f"{path}: {name}", "see data/topics/olympics-2020.toml")
-        value = raw.get(name, {})
+        value = raw[name]
         strings = not isinstance(value, list) or all(isinstance(item, str) for item in value)
-        if not isinstance(value, kind) or isinstance(value, bool) or not strings:
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or not strings:
             raise InputError("a key of the topic file has the wrong type", f"{path}: {name}", f"it must be a {kind.__name__}")
     _check_values(raw, path)
     return {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
@@ -85,24 +97,31 @@ def _check_values(raw: dict[str, Any], path: Path) -> None:
     """Raise InputError for values that would only fail in the middle of a crawl."""
     if not re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]+)*", raw["language"]):
         raise InputError("a key of the topic file has no sense", f"{path}: language = {raw['language']!r}", 'write a code like "en"')
-    if not [seed for seed in raw["seeds"] if seed.strip()]:
-        raise InputError("a key of the topic file has no sense", f"{path}: seeds is empty", "name the pages to begin with")
+    if not [seed for seed in [*raw["seeds"], *raw.get("categories", ())] if seed.strip()]:
+        raise InputError("a key of the topic file has no sense", f"{path}: seeds is empty", "name the pages to begin with, or categories")
+    if raw.get("category_depth", 0) < 0:
+        raise InputError("a key of the topic file has no sense", f"{path}: category_depth = {raw['category_depth']}", "write 0 or more")
     if not 0 <= raw["min_tokens"] < raw["max_tokens"]:
         raise InputError(
             "a key of the topic file has no sense", f"{path}: max_tokens = {raw['max_tokens']}", "it must be above min_tokens, and that 0 or more"
         )
-    for pattern in raw["title_excludes"]:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise InputError("a pattern of the topic file is none", f"{path}: title_excludes: {pattern!r}: {error}", "mend it") from error
+    for name in ("title_matches", "title_excludes"):
+        for pattern in raw.get(name, ()):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise InputError("a pattern of the topic file is none", f"{path}: {name}: {pattern!r}: {error}", "mend it") from error
 
 
 def _use_topic_defaults(context: click.Context, _: click.Parameter, path: Path) -> Path:
     """Make the topic file's [settings] the defaults of the flags that come after (an eager option)."""
     known = {parameter.name for parameter in context.command.params}
     given = {name.replace("-", "_"): value for name, value in load_topic(path).settings.items()}
-    context.default_map = {**(context.default_map or {}), **{k: v for k, v in given.items() if k in known}}
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        flags = ", ".join(sorted(name for name in known if name))
+        raise InputError("the topic file sets what is no flag of this command", f"{path}: [settings] {unknown[0]}", f"known: {flags}")
+    context.default_map = {**(context.default_map or {}), **given}
     return path
 
 
@@ -129,11 +148,13 @@ file = click.option(
     help="With --source csv: a CSV (also .gz) with the columns title, heading, content.",
 )  # fmt: skip
 api_url = click.option("--api-url", metavar="URL", help="api.php of another MediaWiki. Default: the Wikipedia of the topic's language.")
-max_pages = click.option("--max-pages", type=click.IntRange(min=1), metavar="N", help="Stop after N kept pages.  [default: all]")
+max_pages = click.option(
+    "--max-pages", type=click.IntRange(min=1), metavar="N", help="Stop after N kept pages, nearest to the seeds first.  [default: all]"
+)
 contact = click.option("--contact", metavar="MAIL_OR_URL", help="How the wiki's operators reach you; sent with each request, as their rules ask.")
 rate = click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), default=200.0, show_default=True, metavar="N",
-    help="Requests a minute on a live wiki, at most.",
+    "--rate", type=click.FloatRange(min=0, min_open=True), metavar="N",
+    help="Requests a minute, at most.  [default: 200, as Wikimedia asks; none for a wiki on this machine]",
 )  # fmt: skip
 encoding = click.option("--encoding", default="cl100k_base", show_default=True, metavar="NAME", help="tiktoken encoding that counts tokens.")
 

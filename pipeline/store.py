@@ -12,21 +12,24 @@ import hashlib
 import json
 import os
 import shlex
+import sqlite3
 import tempfile
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import InputError, StageMissing, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from typing import TextIO
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
 T = TypeVar("T")
+
+ROWS_AT_ONCE = 2000
+"""Rows that wait in memory until they are written to a parquet file together."""
 
 _STAGE_COMMANDS = {"collect": "python -m pipeline.collect", "create_qa": "python -m pipeline.create_qa", "train": "python -m pipeline.train"}
 _DISK_REMEDIES = {
@@ -97,15 +100,37 @@ def _schema(record: type) -> pa.Schema:
     return pa.schema(columns)
 
 
-def write_rows(path: Path, record: type[T], rows: Sequence[T]) -> None:
-    """Write records as parquet, whole, in the order given."""
+def write_rows(path: Path, record: type[T], rows: Iterable[T]) -> None:
+    """Write records as parquet, whole, in the order given; they need not fit into memory together."""
+    with rows_file(path, record) as add:
+        for row in rows:
+            add(row)
+
+
+@contextmanager
+def rows_file(path: Path, record: type[T]) -> Iterator[Callable[[T], None]]:
+    """Open a parquet file to which records are added one by one; it is there, whole, when the block ends well."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {c.name: [_clean(getattr(row, c.name)) for row in rows] for c in fields(record)}  # type: ignore[arg-type]
-    table = pa.table(columns, schema=_schema(record))
-    with whole_file(path, "wb") as file:
-        pq.write_table(table, file, compression="zstd")
+    schema = _schema(record)
+    names = schema.names
+    waiting: list[T] = []
+
+    with whole_file(path, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+
+        def write() -> None:
+            columns = {name: [_clean(getattr(row, name)) for row in waiting] for name in names}
+            writer.write_table(pa.table(columns, schema=schema))
+            waiting.clear()
+
+        def add(row: T) -> None:
+            waiting.append(row)
+            if len(waiting) >= ROWS_AT_ONCE:
+                write()
+
+        yield add
+        write()
 
 
 def _clean(value: object) -> object:
@@ -166,22 +191,33 @@ def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     return types.is_null(found) or widened or any(kind(found) and kind(wanted) for kind in kinds)
 
 
-def write_csv(path: Path, record: type[T], rows: Sequence[T]) -> None:
-    """Write records as CSV, whole: for people and spreadsheets; the parquet file is the one that is read."""
+@contextmanager
+def csv_file(path: Path, record: type[T]) -> Iterator[Callable[[T], None]]:
+    """Open a CSV file to which records are added one by one: for people and spreadsheets; the parquet file is the one that is read."""
+    names = [column.name for column in fields(record)]  # type: ignore[arg-type]
     with whole_file(path) as file:
-        _write_csv(file, record, rows)
-
-
-def _write_csv(file: TextIO, record: type[T], rows: Sequence[T]) -> None:
-    writer = csv.DictWriter(file, [c.name for c in fields(record)], lineterminator="\r\n")  # type: ignore[arg-type]
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: _formula_safe(_clean(v)) for k, v in asdict(row).items()})  # type: ignore[call-overload]
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(names)
+        yield lambda row: writer.writerow([_formula_safe(_clean(getattr(row, name))) for name in names])
 
 
 def _formula_safe(value: object) -> object:
     """A cell that a spreadsheet would run as a formula gets a leading apostrophe (OWASP, CSV injection)."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+@contextmanager
+def scratch_database() -> Iterator[sqlite3.Connection]:
+    """Open an empty database that SQLite keeps in a temporary file of its own and removes when the block ends.
+
+    Raises StorageError if the disk for temporary files is full.
+    """
+    with closing(sqlite3.connect("", isolation_level=None)) as database:
+        try:
+            database.execute("PRAGMA journal_mode=OFF")
+            yield database
+        except sqlite3.DatabaseError as error:
+            raise StorageError("a temporary file cannot be written", str(error), "free some space, or set TMPDIR to a folder that has it") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -245,6 +281,11 @@ class RunFolder:
     def discriminator(self) -> Path:
         """The folder of the light discriminator."""
         return self.root / "models" / "discriminator"
+
+    @property
+    def crawl(self) -> Path:
+        """The pages that a wiki sent, raw."""
+        return self.root / "crawl.sqlite"
 
     @property
     def ledger(self) -> Path:

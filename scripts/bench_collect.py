@@ -19,6 +19,8 @@ from bs4 import BeautifulSoup
 from pipeline.records import Page
 from pipeline.settings import bundled, load_topic
 from pipeline.sources.sectioning import RawSection, Sectioner
+from pipeline.store import scratch_database
+from pipeline.text.duplicates import NearDuplicates
 from pipeline.text.tokens import token_counter
 from pipeline.wiki.sections import split_sections
 
@@ -41,7 +43,8 @@ def main(passes: int) -> None:
 
     def ours(html: str) -> object:
         raw = [RawSection(s.heading, s.path, s.level, s.anchor, s.content) for s in split_sections(html)]
-        return Sectioner(topic, count).sections(Page(1, "A page", "", None, "", "", "", 0, "kept", ""), raw)
+        with scratch_database() as database:
+            return Sectioner(topic, count, NearDuplicates(database)).sections(Page(1, "A page", "", None, "", "", "", 0, "kept", ""), raw)
 
     floor = median(timed(lambda html: BeautifulSoup(html, "lxml").get_text(), pages) for _ in range(passes))
     own = median(timed(ours, pages) for _ in range(passes))

@@ -30,13 +30,13 @@ def test_the_sample_has_49_pages_and_over_200_sections(collected: Path, sections
     kept = [page for page in pages if page.status == "kept"]
     assert len(kept) == 49
     assert len(sections) > 200
-    assert {page.status for page in pages} == {"kept", "redirect", "disambiguation", "filtered"}
+    assert {page.status for page in pages} == {"kept", "redirect", "disambiguation", "filtered", "missing"}
 
 
 def test_every_page_says_that_it_is_ours_and_cc0(collected: Path) -> None:
     for page in read_rows(RunFolder(collected).pages, Page):
         assert "Creative Commons Zero" in page.licence
-        assert page.url.startswith("https://sample.invalid/") or page.status == "redirect"
+        assert page.url.startswith("https://sample.invalid/") or page.status in ("redirect", "missing")
     assert "written for this project" in (collected / "ATTRIBUTION.md").read_text("utf-8")
 
 
@@ -47,6 +47,13 @@ def test_no_two_sections_are_alike_but_for_the_twenty_declared_ones(sections: li
     alike = {a | b for (a, x), (b, y) in itertools.combinations(sets, 2) if jaccard(x, y) > PROSE_LIMIT}
     assert len(declared) == 20
     assert alike == declared
+
+
+def test_exactly_the_declared_ones_are_marked_as_near_duplicates(sections: list[Section]) -> None:
+    with bundled("sample", "near_duplicates.csv").open(encoding="utf-8", newline="") as file:
+        declared = {frozenset([(row["title"], row["heading"]), (row["of_title"], row["of_heading"])]) for row in csv.DictReader(file)}
+    by_id = {s.section_id: (s.title, s.heading) for s in sections}
+    assert {frozenset([(s.title, s.heading), by_id[s.duplicate_of]]) for s in sections if s.duplicate_of} == declared
 
 
 @pytest.mark.parametrize(

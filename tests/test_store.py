@@ -8,8 +8,8 @@ import re
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
-from dataclasses import fields
+from contextlib import closing, suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -23,7 +23,21 @@ from hypothesis import strategies as st
 from pipeline.errors import InputError, LedgerError, StageMissing, StorageError
 from pipeline.ledger import Entry, Ledger
 from pipeline.records import QA, DroppedExample, DroppedSection, Example, Page, RejectedQA, Section
-from pipeline.store import RunFolder, read_rows, sha256_of, storage_error, whole_file, write_csv, write_json, write_jsonl, write_rows, write_text
+from pipeline.store import (
+    ROWS_AT_ONCE,
+    RunFolder,
+    csv_file,
+    read_rows,
+    rows_file,
+    scratch_database,
+    sha256_of,
+    storage_error,
+    whole_file,
+    write_json,
+    write_jsonl,
+    write_rows,
+    write_text,
+)
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates, NUL, line ends and all
 WHOLE = st.integers(-(2**63), 2**63 - 1)
@@ -159,6 +173,27 @@ def test_json_lines_are_counted_and_keep_odd_text(tmp_path: Path) -> None:
     assert write_jsonl(tmp_path / "b", []) == 0
 
 
+def test_rows_added_one_by_one_are_there_in_their_order_whatever_their_number(tmp_path: Path) -> None:
+    rows = [DroppedExample(f"qa-{n}", "similar", "sec-1", "no_near_miss") for n in range(2 * ROWS_AT_ONCE + 1)]
+    write_rows(tmp_path / "many.parquet", DroppedExample, iter(rows))
+    assert read_rows(tmp_path / "many.parquet", DroppedExample) == rows
+
+
+def test_a_fault_while_rows_are_added_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    write_rows(path, DroppedExample, [DROPPED])
+    with suppress(KeyError), rows_file(path, DroppedExample) as add:
+        add(replace(DROPPED, qa_id="qa-2"))
+        raise KeyError
+    assert read_rows(path, DroppedExample) == [DROPPED]
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+def test_a_fault_of_the_scratch_database_is_a_sentence() -> None:
+    with pytest.raises(StorageError, match="TMPDIR"), scratch_database() as database:
+        database.execute("INSERT INTO none VALUES (1)")
+
+
 def test_a_lone_surrogate_does_not_break_a_json_file(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"model": "m\udc80"})
     assert write_jsonl(tmp_path / "a.jsonl", [{"q": "m\udc80"}]) == 1
@@ -166,7 +201,9 @@ def test_a_lone_surrogate_does_not_break_a_json_file(tmp_path: Path) -> None:
 
 
 def csv_of(path: Path, *reasons: str) -> list[str]:
-    write_csv(path, DroppedExample, [DroppedExample("qa-1", "similar", "sec-1", reason) for reason in reasons])
+    with csv_file(path, DroppedExample) as add:
+        for reason in reasons:
+            add(DroppedExample("qa-1", "similar", "sec-1", reason))
     with path.open(encoding="utf-8", newline="") as file:
         return [row["reason"] for row in csv.DictReader(file)]
 
@@ -178,7 +215,8 @@ def test_a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(cell: str, tmp_p
 
 def test_numbers_and_harmless_text_stand_in_a_csv_as_they_are(tmp_path: Path) -> None:
     assert csv_of(tmp_path / "a.csv", "a=b", "1 – 2", 'she said "no", twice') == ["a=b", "1 – 2", 'she said "no", twice']
-    write_csv(tmp_path / "b.csv", DroppedSection, [DroppedSection(7, -1, "T", "H", 3, "empty", "")])
+    with csv_file(tmp_path / "b.csv", DroppedSection) as add:
+        add(DroppedSection(7, -1, "T", "H", 3, "empty", ""))
     assert (tmp_path / "b.csv").read_text() == "page_id,position,title,heading,tokens,reason,content\n7,-1,T,H,3,empty,\n"
 
 

@@ -7,6 +7,7 @@ requests; this transport puts the answers together as the API does: batches, red
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -49,13 +50,18 @@ class SampleTransport(httpx.AsyncBaseTransport):
 
     def _answer(self, params: dict[str, str]) -> dict[str, Any]:
         if params.get("action") == "parse":
-            page = self._page(params.get("page", ""))
+            page = self._page(self._titles_by_revision.get(params.get("oldid", ""), ""))
             if page is None:
-                return {"error": {"code": "missingtitle", "info": "The page you specified doesn't exist."}}
+                return {"error": {"code": "nosuchrevid", "info": f"There is no revision with ID {params.get('oldid')}."}}
             return {"parse": {**page["parse"], "retrieved_at": self._wiki["rendered_at"]}}
         if params.get("meta") == "siteinfo":
             return {"query": self._wiki["siteinfo"]}
         return {"query": self._describe(params.get("titles", "").split("|"))}
+
+    @cached_property
+    def _titles_by_revision(self) -> dict[str, str]:
+        described = ((title, self._page(title)) for title in self._wiki["pages"])
+        return {str(page["query"]["revisions"][0]["revid"]): title for title, page in described if page}
 
     def _page(self, title: str) -> dict[str, Any] | None:
         name = self._wiki["pages"].get(title)

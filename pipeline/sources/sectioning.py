@@ -1,4 +1,4 @@
-"""Sections that count: by heading, by tokens, split where they are too long."""
+"""Sections that count: by heading, by tokens, split where they are too long, near-duplicates marked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from pipeline.settings import Topic
+    from pipeline.text.duplicates import NearDuplicates
 
+LEFT_OUT = "legend_or_label"
+"""The reason of a row that holds lines which are no text of their section; the section itself may be kept."""
 _MARGIN = 16  # tokens by which a sum over parts may miss the count of the whole
 
 
@@ -27,24 +30,31 @@ class RawSection:
     level: int
     anchor: str
     content: str
+    left_out: str = ""
+    """lines that are no text of the section: legends, lone labels"""
 
 
 class Sectioner:
-    """Applies a topic's rules to the sections of page after page, and remembers texts it has met."""
+    """Applies a topic's rules to the sections of page after page, and marks texts that repeat one met before."""
 
-    def __init__(self, topic: Topic, count: Callable[[str], int]) -> None:
-        """Prepare for a topic, with a function that counts a text's tokens."""
-        self._topic, self._count = topic, count
+    def __init__(self, topic: Topic, count: Callable[[str], int], duplicates: NearDuplicates) -> None:
+        """Prepare for a topic, with a function that counts a text's tokens and an index of texts met."""
+        self._topic, self._count, self._duplicates = topic, count, duplicates
         self._low = {heading.casefold() for heading in topic.low_information}
-        self._first: dict[str, str] = {}
 
     def sections(self, page: Page, raw: Iterable[RawSection]) -> tuple[list[Section], list[DroppedSection]]:
-        """Return the sections that count and those that don't, with the reason; together they are all of `raw`."""
+        """Return the sections that count and those that don't, with the reason; together they are all of `raw`.
+
+        Lines that a section left out stand beside the second as rows of their own, with the reason `LEFT_OUT`.
+        """
         kept: list[Section] = []
         dropped: list[DroppedSection] = []
         times: Counter[tuple[str, ...]] = Counter()
         for position, section in enumerate(raw):
             times[section.path] += 1
+            if section.left_out:
+                gone = (self._count(section.left_out), LEFT_OUT, section.left_out)
+                dropped.append(DroppedSection(page.page_id, position, page.title, section.heading, *gone))
             tokens = self._count(context_of(page.title, section.heading, section.content))
             reason = self._reason(section, tokens)
             if reason:
@@ -78,8 +88,8 @@ class Sectioner:
         return parts
 
     def _marked(self, section: Section) -> Section:
-        first = self._first.setdefault(" ".join(section.content.split()), section.section_id)
-        return section if first == section.section_id else replace(section, duplicate_of=first)
+        first = self._duplicates.first_like(section.section_id, section.content)
+        return replace(section, duplicate_of=first) if first else section
 
 
 def _url(page_url: str, anchor: str) -> str:

@@ -1,0 +1,242 @@
+"""A crawl: breadth-first from a topic's seeds over the links that it admits.
+
+The order in which pages are met depends on the wiki alone, the order in which they arrive on nobody:
+each is stored as it comes (`fetched.py`), and what was stored before is not asked for again while the
+wiki names the same revision. Killed at any moment and begun again, a crawl ends with the same pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import PageRefused, SourceError
+from pipeline.records import Page, derived_page_id
+from pipeline.sources.wikipedia import BATCH, Described, Wiki, WikiInfo, batches, tidy_title, title_fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from pipeline.settings import Topic
+    from pipeline.sources.fetched import FetchedPages
+
+_FAILED_IN_A_ROW = 3
+"""So many pages that could not be had one after the other mean that the wiki, not the page, is in trouble."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a crawl tells the one who watches: how many titles are known, and each page that is done."""
+
+    known: Callable[[int], None] = lambda _n: None
+    done: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class Crawl:
+    """One crawl. `pages` holds every page met, by title, also after an error."""
+
+    wiki: Wiki
+    topic: Topic
+    store: FetchedPages
+    max_pages: int | None = None
+    progress: Progress = field(default_factory=Progress)
+    pages: dict[str, Page] = field(default_factory=dict)
+    fetched: int = 0
+    failures: dict[str, SourceError] = field(default_factory=dict)
+    _info: WikiInfo = field(init=False)
+    _described: dict[str, Described] = field(default_factory=dict)
+    _kept: int = 0
+    _in_a_row: int = 0
+
+    async def run(self) -> None:
+        """Crawl to the end.
+
+        Raises SourceError if the wiki does not answer, or if single pages could not be had (after all others).
+        """
+        self._info = await self.wiki.info()
+        frontier = await self._seeds()
+        seen = set(frontier)
+        if self.max_pages is None:  # ask about all that an earlier crawl met, in full batches
+            await self._describe(self.store.titles())
+        while frontier and not self._full():
+            self.progress.known(max(len(seen), len(self.pages)))
+            found = await self._level(frontier)
+            frontier = [title for title in dict.fromkeys(found) if title not in seen and admits(self.topic, title)]
+            seen.update(frontier)
+        self.store.forget(page.title for page in self.pages.values() if page.status != "kept")
+        if self.failures:
+            title, cause = next(iter(self.failures.items()))
+            what = f"{len(self.failures)} of {self._kept} pages, first {title!r}: {cause}"
+            raise SourceError("some pages could not be fetched", what, "run the same command again: only they are asked for")
+
+    def _full(self) -> bool:
+        return self.max_pages is not None and self._kept >= self.max_pages
+
+    async def _seeds(self) -> list[str]:
+        """Return the topic's seed titles, and the articles of its categories."""
+        seeds = [tidy_title(seed) for seed in self.topic.seeds]
+        level, seen = [category for category in self.topic.categories if category.strip()], set[str]()
+        for _ in range(1 + self.topic.category_depth):
+            below: list[str] = []
+            for category in level:
+                articles, subcategories = await self.wiki.members(category)
+                seeds += [title for title in articles if admits(self.topic, title)]
+                below += subcategories
+            seen.update(level)
+            level = [category for category in dict.fromkeys(below) if category not in seen]
+        return list(dict.fromkeys(seeds))
+
+    async def _level(self, frontier: Sequence[str]) -> list[str]:
+        """Meet the pages of one level, fetch those that are kept, and return the titles that they link to, in the level's order."""
+        tasks: list[asyncio.Task[tuple[str, ...]]] = []
+        try:
+            async for titles in self._in_batches(frontier):
+                for page in self._met(titles):
+                    tasks.append(asyncio.create_task(self._links(page)))  # noqa: PERF401 (a comprehension would keep the tasks from a cancel)
+                if self._full():
+                    break
+            return [title for links in await asyncio.gather(*tasks) for title in links]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _in_batches(self, titles: Sequence[str]) -> AsyncIterator[list[str]]:
+        """Yield titles, a batch at a time, once the wiki has described them; the next batch is asked about meanwhile."""
+        asked: deque[tuple[list[str], asyncio.Task[None]]] = deque()
+        try:
+            for start in range(0, len(titles), BATCH):
+                batch = list(titles[start : start + BATCH])
+                asked.append((batch, asyncio.create_task(self._describe(batch))))
+                if len(asked) > 1:
+                    yield await _first(asked)
+            while asked:
+                yield await _first(asked)
+        finally:
+            for _, task in asked:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in asked), return_exceptions=True)
+
+    async def _describe(self, titles: Iterable[str]) -> None:
+        for batch in batches([title for title in titles if title not in self._described and not title_fault(title)]):
+            self._described |= await self.wiki.describe(batch)
+
+    def _met(self, titles: Sequence[str]) -> list[Page]:
+        """Record what a level's titles are; return the pages among them that are to be kept and were not met before."""
+        kept: list[Page] = []
+        for title in titles:
+            if self._full():
+                break
+            for page in self._resolved(title):
+                if page.title in self.pages:
+                    continue
+                self.pages[page.title] = page
+                if page.status == "kept":
+                    self._kept += 1
+                    kept.append(page)
+                else:
+                    self.progress.done()
+        return kept
+
+    def _resolved(self, title: str) -> list[Page]:
+        """Return the pages behind a title: the redirects on the way, and what stands at their end."""
+        fault = title_fault(title)
+        if fault:
+            return [_page({"title": title}, "missing", fault, self._info)]
+        described = self._described[title]
+        pages = [_page({"title": at}, "redirect", f"to {to}", self._info) for at, to in described.hops]
+        if described.page is None:
+            return [replace(page, reason=f"{page.reason}, in a circle") for page in pages]
+        return [*pages, _judged(described.page, self.topic, self._info, redirected=bool(pages))]
+
+    async def _links(self, page: Page) -> tuple[str, ...]:
+        """Return the titles that a page links to; fetch it first if this revision is not stored. A failure is noted, not raised."""
+        if page.revision_id is None:
+            return self._failed(page, SourceError("the wiki names no revision", page.title, "leave the page out with title_excludes"))
+        stored = self.store.get(page.title, page.revision_id)
+        if stored is None:
+            try:
+                answer = await self.wiki.parse(page.revision_id)
+            except PageRefused as error:
+                return self._gone(page, error)
+            except SourceError as error:
+                return self._failed(page, error)
+            now = str(answer.get("retrieved_at") or datetime.now(UTC).isoformat(timespec="seconds"))
+            links = _links(answer)
+            self.store.put(page.title, page.revision_id, now, links, answer["text"])
+            self.fetched += 1
+        else:
+            now, links = stored.retrieved_at, stored.links
+        self._in_a_row = 0
+        self.pages[page.title] = replace(page, retrieved_at=now)
+        self.progress.done()
+        return links
+
+    def _gone(self, page: Page, error: PageRefused) -> tuple[str, ...]:
+        """A page that was there when the batch was asked about, and is not now, is missing like any other."""
+        self._kept -= 1
+        self.pages[page.title] = replace(page, status="missing", reason=f"gone during the crawl: {error.value}")
+        self.progress.done()
+        return ()
+
+    def _failed(self, page: Page, error: SourceError) -> tuple[str, ...]:
+        self._in_a_row += 1
+        self.failures[page.title] = error
+        del self.pages[page.title]  # neither kept nor anything else: the next run decides
+        if self._in_a_row >= _FAILED_IN_A_ROW:
+            raise error
+        return ()
+
+
+async def _first(asked: deque[tuple[list[str], asyncio.Task[None]]]) -> list[str]:
+    """Wait for the batch that was asked about first, and return it."""
+    await asked[0][1]
+    return asked.popleft()[0]
+
+
+def admits(topic: Topic, title: str) -> bool:
+    """Tell whether a title passes the topic's filters."""
+    folded = title.casefold()
+    return (
+        all(part.casefold() in folded for part in topic.title_contains)
+        and (not topic.title_matches or any(re.search(pattern, title) for pattern in topic.title_matches))
+        and not any(re.search(pattern, title) for pattern in topic.title_excludes)
+    )
+
+
+def _links(parsed: dict[str, Any]) -> tuple[str, ...]:
+    """Return the article titles that a page links to, red ones too, sorted (the API's order is its database's)."""
+    links = [link for link in parsed.get("links", []) if isinstance(link, dict)]
+    return tuple(sorted({str(link.get("title", "")) for link in links if link.get("ns") == 0}))
+
+
+def _judged(page: dict[str, Any], topic: Topic, info: WikiInfo, *, redirected: bool) -> Page:
+    """Return the page that a title stands for, with its status."""
+    title = str(page.get("title", ""))
+    namespace = page.get("ns", 0)
+    if page.get("missing") or page.get("invalid"):
+        return _page(page, "missing", str(page.get("invalidreason", "no such page")), info)
+    if namespace != 0 or page.get("special"):
+        return _page(page, "filtered", f"no article: it lies in namespace {namespace}", info)
+    if "disambiguation" in (page.get("pageprops") or {}):
+        return _page(page, "disambiguation", "lists pages of like names", info)
+    if not admits(topic, title):
+        led = "a redirect led here; " if redirected else ""
+        return _page(page, "filtered", f"{led}the topic does not admit the title", info)
+    return _page(page, "kept", "", info)
+
+
+def _page(page: dict[str, Any], status: str, reason: str, info: WikiInfo) -> Page:
+    title = str(page.get("title", ""))
+    revisions = page.get("revisions")
+    revision = revisions[0] if isinstance(revisions, list) and revisions and isinstance(revisions[0], dict) else {}
+    licence = " ".join(part for part in (info.licence, info.licence_url) if part)
+    return Page(
+        int(page.get("pageid") or derived_page_id(title)), title, str(page.get("canonicalurl", "")), revision.get("revid"),
+        str(revision.get("timestamp", "")), "", licence, 0, status, reason,
+    )  # fmt: skip
