@@ -49,7 +49,8 @@ class Crawl:
     fetched: int = 0
     failures: dict[str, SourceError] = field(default_factory=dict)
     _info: WikiInfo = field(init=False)
-    _described: dict[str, Described] = field(default_factory=dict)
+    _resolved: dict[str, tuple[Page, ...]] = field(default_factory=dict)
+    """by the title that was asked about: the redirects on the way, and the page at their end"""
     _kept: int = 0
     _in_a_row: int = 0
 
@@ -123,8 +124,9 @@ class Crawl:
             await asyncio.gather(*(task for _, task in asked), return_exceptions=True)
 
     async def _describe(self, titles: Iterable[str]) -> None:
-        for batch in batches([title for title in titles if title not in self._described and not title_fault(title)]):
-            self._described |= await self.wiki.describe(batch)
+        for batch in batches([title for title in titles if title not in self._resolved and not title_fault(title)]):
+            for title, described in (await self.wiki.describe(batch)).items():
+                self._resolved[title] = self._behind(described)
 
     def _met(self, titles: Sequence[str]) -> list[Page]:
         """Record what a level's titles are; return the pages among them that are to be kept and were not met before."""
@@ -132,7 +134,8 @@ class Crawl:
         for title in titles:
             if self._full():
                 break
-            for page in self._resolved(title):
+            fault = title_fault(title)
+            for page in (_page({"title": title}, "missing", fault, self._info),) if fault else self._resolved[title]:
                 if page.title in self.pages:
                     continue
                 self.pages[page.title] = page
@@ -143,16 +146,11 @@ class Crawl:
                     self.progress.done()
         return kept
 
-    def _resolved(self, title: str) -> list[Page]:
-        """Return the pages behind a title: the redirects on the way, and what stands at their end."""
-        fault = title_fault(title)
-        if fault:
-            return [_page({"title": title}, "missing", fault, self._info)]
-        described = self._described[title]
-        pages = [_page({"title": at}, "redirect", f"to {to}", self._info) for at, to in described.hops]
+    def _behind(self, described: Described) -> tuple[Page, ...]:
+        pages = tuple(_page({"title": at}, "redirect", f"to {to}", self._info) for at, to in described.hops)
         if described.page is None:
-            return [replace(page, reason=f"{page.reason}, in a circle") for page in pages]
-        return [*pages, _judged(described.page, self.topic, self._info, redirected=bool(pages))]
+            return tuple(replace(page, reason=f"{page.reason}, in a circle") for page in pages)
+        return (*pages, _judged(described.page, self.topic, self._info, redirected=bool(pages)))
 
     async def _links(self, page: Page) -> tuple[str, ...]:
         """Return the titles that a page links to; fetch it first if this revision is not stored. A failure is noted, not raised."""
