@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipeline.records import Page
 
+_WEB = re.compile(r"https?://[^\s<>\[\]/]+/[^\s<>]*")
 _INTRODUCTION = """# Sources and licence
 
 This data holds text of {n} wiki pages, listed below with the revision that was read.
@@ -40,7 +41,7 @@ def _line(page: Page) -> str:
 
 
 def _is_web(url: str) -> bool:
-    return urlsplit(url).scheme in ("http", "https") and not set(url) & set("<> \n")
+    return _WEB.fullmatch(url) is not None
 
 
 def _escaped(text: str) -> str:
