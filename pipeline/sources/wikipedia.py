@@ -127,8 +127,8 @@ class Wiki:
         return parse
 
     async def members(self, category: str) -> tuple[list[str], list[str]]:
-        """Return the articles and the subcategories of a category, sorted."""
-        page = self._client.page(category, ns=wikipediaapi.Namespace.CATEGORY)
+        """Return the articles and the subcategories of a category, sorted. Without a namespace, `Category:` is meant: all wikis know it."""
+        page = self._client.page(category if ":" in category else f"Category:{category}", ns=wikipediaapi.Namespace.CATEGORY)
         try:
             found = await page.categorymembers
         except (AttributeError, KeyError, TypeError) as error:  # what the library does with an answer of another shape
