@@ -19,7 +19,7 @@ from pipeline.records import Page, derived_page_id
 from pipeline.sources.wikipedia import BATCH, Described, Wiki, WikiInfo, batches, tidy_title, title_fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from pipeline.settings import Topic
     from pipeline.sources.fetched import FetchedPages
@@ -51,6 +51,7 @@ class Crawl:
     _info: WikiInfo = field(init=False)
     _resolved: dict[str, tuple[Page, ...]] = field(default_factory=dict)
     """by the title that was asked about: the redirects on the way, and the page at their end"""
+    _seen: set[str] = field(default_factory=set)
     _kept: int = 0
     _in_a_row: int = 0
 
@@ -61,14 +62,13 @@ class Crawl:
         """
         self._info = await self.wiki.info()
         frontier = await self._seeds()
-        seen = set(frontier)
+        self._seen.update(frontier)
         if self.max_pages is None:  # ask about all that an earlier crawl met, in full batches
             await self._describe(self.store.titles())
         while frontier and not self._full():
-            self.progress.known(max(len(seen), len(self.pages)))
-            found = await self._level(frontier)
-            frontier = [title for title in dict.fromkeys(found) if title not in seen and admits(self.topic, title)]
-            seen.update(frontier)
+            self.progress.known(max(len(self._seen), len(self.pages)))
+            frontier = await self._level(frontier)
+            self._seen.update(frontier)
         self.store.forget(page.title for page in self.pages.values() if page.status != "kept")
         if self.failures:
             title, cause = next(iter(self.failures.items()))
@@ -93,19 +93,31 @@ class Crawl:
         return list(dict.fromkeys(seeds))
 
     async def _level(self, frontier: Sequence[str]) -> list[str]:
-        """Meet the pages of one level, fetch those that are kept, and return the titles that they link to, in the level's order."""
-        tasks: list[asyncio.Task[tuple[str, ...]]] = []
+        """Meet the pages of one level, fetch those that are kept, and return the new titles that they link to, in the level's order."""
+        kept: list[str] = []
+        tasks: list[asyncio.Task[None]] = []
         try:
             async for titles in self._in_batches(frontier):
+                tasks = [task for task in tasks if not _is_over(task)]
                 for page in self._met(titles):
-                    tasks.append(asyncio.create_task(self._links(page)))  # noqa: PERF401 (a comprehension would keep the tasks from a cancel)
+                    kept.append(page.title)
+                    tasks.append(asyncio.create_task(self._fetch(page)))
                 if self._full():
                     break
-            return [title for links in await asyncio.gather(*tasks) for title in links]
+            await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        return list(dict.fromkeys(title for page in kept for title in self._links(page)))
+
+    def _links(self, title: str) -> Iterator[str]:
+        """Yield the titles that a fetched page links to and that are new and admitted."""
+        page = self.pages.get(title)
+        stored = self.store.get(title, page.revision_id) if page and page.revision_id else None
+        for link in stored.links if stored else ():
+            if link not in self._seen and admits(self.topic, link):
+                yield link
 
     async def _in_batches(self, titles: Sequence[str]) -> AsyncIterator[list[str]]:
         """Yield titles, a batch at a time, once the wiki has described them; the next batch is asked about meanwhile."""
@@ -152,8 +164,8 @@ class Crawl:
             return tuple(replace(page, reason=f"{page.reason}, in a circle") for page in pages)
         return (*pages, _judged(described.page, self.topic, self._info, redirected=bool(pages)))
 
-    async def _links(self, page: Page) -> tuple[str, ...]:
-        """Return the titles that a page links to; fetch it first if this revision is not stored. A failure is noted, not raised."""
+    async def _fetch(self, page: Page) -> None:
+        """Fetch a page if this revision of it is not stored. A failure is noted, not raised."""
         if page.revision_id is None:
             return self._failed(page, SourceError("the wiki names no revision", page.title, "leave the page out with title_excludes"))
         stored = self.store.get(page.title, page.revision_id)
@@ -165,30 +177,31 @@ class Crawl:
             except SourceError as error:
                 return self._failed(page, error)
             now = str(answer.get("retrieved_at") or datetime.now(UTC).isoformat(timespec="seconds"))
-            links = _links(answer)
-            self.store.put(page.title, page.revision_id, now, links, answer["text"])
+            self.store.put(page.title, page.revision_id, now, _links(answer), answer["text"])
             self.fetched += 1
         else:
-            now, links = stored.retrieved_at, stored.links
+            now = stored.retrieved_at
         self._in_a_row = 0
         self.pages[page.title] = replace(page, retrieved_at=now)
-        self.progress.done()
-        return links
+        return self.progress.done()
 
-    def _gone(self, page: Page, error: PageRefused) -> tuple[str, ...]:
+    def _gone(self, page: Page, error: PageRefused) -> None:
         """A page that was there when the batch was asked about, and is not now, is missing like any other."""
         self._kept -= 1
         self.pages[page.title] = replace(page, status="missing", reason=f"gone during the crawl: {error.value}")
         self.progress.done()
-        return ()
 
-    def _failed(self, page: Page, error: SourceError) -> tuple[str, ...]:
+    def _failed(self, page: Page, error: SourceError) -> None:
         self._in_a_row += 1
         self.failures[page.title] = error
         del self.pages[page.title]  # neither kept nor anything else: the next run decides
         if self._in_a_row >= _FAILED_IN_A_ROW:
             raise error
-        return ()
+
+
+def _is_over(task: asyncio.Task[None]) -> bool:
+    """Tell whether a task has ended; raise what ended it, if that was an error."""
+    return task.done() and task.result() is None
 
 
 async def _first(asked: deque[tuple[list[str], asyncio.Task[None]]]) -> list[str]:
