@@ -35,7 +35,7 @@ class Formula:
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         """Take the beginning of an element."""
-        tex = name == "annotation" and "tex" in attributes.get("encoding", "")
+        tex = name == "annotation" and attributes.get("encoding", "").endswith("tex")
         self._open.append("annotation tex" if tex else name)
         self._alternatives.append(attributes.get({"math": "alttext", "img": "alt"}.get(name, ""), ""))
 

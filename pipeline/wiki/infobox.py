@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bs4 import Tag
 
-from pipeline.wiki.tables import cells_of, own_rows
+from pipeline.wiki.tables import beside_cells, cells_of, own_rows
 from pipeline.wiki.visible import LISTS, is_block, one_line
 
 if TYPE_CHECKING:
@@ -17,31 +17,38 @@ _APART = object()  # on a stack: what comes before and after are two values
 _MAX_DEPTH = 20  # boxes in boxes; what is deeper is read as text
 
 
-def fact_lines(box: Tag, depth: int = 0) -> list[str]:
+def fact_lines(box: Tag) -> list[str]:
     """Return an infobox's facts in order: `Label: value` for a row of a header and cells, else the row's text.
 
     Lists in a value are joined by semicolons; the rows of a box inside the box are rows like any other. Its caption, which repeats
     the page's title, and pictures are left out.
     """
-    if box.name != "table":
-        return [line for line in [_value(box)] if line]
-    return [line for row in own_rows(box) for line in _row_lines(cells_of(row), depth) if line]
+    return [line for line in _lines(box, 0) if line]
 
 
-def _row_lines(cells: list[Tag], depth: int) -> Iterator[str]:
-    inner = [table for cell in cells for table in _tables(cell)] if depth < _MAX_DEPTH else []
+def _lines(box: Tag, depth: int) -> Iterator[str]:
+    if box.name == "table":
+        yield from beside_cells(box)
+    for cells in map(cells_of, own_rows(box)) if box.name == "table" else [[box]]:
+        inner = [table for cell in cells for table in _taken_tables(cell)] if depth < _MAX_DEPTH else []
+        yield _row(cells)
+        for table in inner:
+            yield from _lines(table, depth + 1)
+
+
+def _row(cells: list[Tag]) -> str:
     values = [_value(cell) for cell in cells]
     label = values[0].rstrip(": ") if len(cells) > 1 and cells[0].name == "th" else ""
     rest = "; ".join(value for value in (values[1:] if label else values) if value)
-    yield f"{label}: {rest}" if label and rest else label or rest
-    for table in inner:
-        yield from fact_lines(table, depth + 1)
+    return f"{label}: {rest}" if label and rest else label or rest
 
 
-def _tables(cell: Tag) -> list[Tag]:
-    """Return the outermost tables of a cell, taken out of it."""
-    found = [table for table in cell.find_all("table") if isinstance(table, Tag)]
-    return [table.extract() for table in found if not any(parent.name == "table" for parent in _above(table, cell))]
+def _taken_tables(cell: Tag) -> list[Tag]:
+    """Take the outermost tables out of a cell."""
+    if not any(isinstance(child, Tag) for child in cell.contents):
+        return []
+    outermost = [table for table in cell.find_all("table") if not any(parent.name == "table" for parent in _above(table, cell))]
+    return [table.extract() for table in outermost]
 
 
 def _above(inside: Tag, outside: Tag) -> Iterator[Tag]:

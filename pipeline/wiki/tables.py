@@ -49,7 +49,8 @@ def table_lines(table: Tag) -> list[str]:
     top, body = rows[titles : titles + n_headers], rows[titles + n_headers :]
     headers = _Headers(top)
     below = [headers.line(row) for row in body]
-    lines = [*_beside_cells(table), *(_plain(row) for row in rows[:titles])]
+    captions = (text_of(child) for child in _tags(table) if child.name == "caption")
+    lines = [*captions, *beside_cells(table), *(_plain(row) for row in rows[:titles])]
     if not headers.all_said():
         lines += (_plain(row) for row in top)  # a header that stands beside no cell is text like any other
     return [line for line in lines + below if line]
@@ -73,16 +74,14 @@ def _tags(parent: Tag) -> Iterator[Tag]:
     return (child for child in parent.contents if isinstance(child, Tag))
 
 
-def _beside_cells(table: Tag) -> list[str]:
-    """Return the caption, and what stands in a table and in no cell; browsers show both above the table."""
-    found = [text_of(caption) for caption in _tags(table) if caption.name == "caption"]
-    found += _others(table, _ROW_GROUPS | {"caption", "tr"})
+def beside_cells(table: Tag) -> Iterator[str]:
+    """Yield what stands in a table and neither in a cell nor in its caption; browsers show it above the table."""
+    yield from _others(table, _ROW_GROUPS | {"caption", "tr"})
     for group in _tags(table):
         if group.name in _ROW_GROUPS:
-            found += _others(group, frozenset({"tr"}))
+            yield from _others(group, frozenset({"tr"}))
     for row in own_rows(table):
-        found += _others(row, _CELLS)
-    return found
+        yield from _others(row, _CELLS)
 
 
 def _others(parent: Tag, parts: frozenset[str]) -> Iterator[str]:

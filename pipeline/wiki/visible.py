@@ -140,7 +140,7 @@ class VisibleTree(LXMLTreeBuilder):
             self._formula.data(cast("str", data))
         elif self._raised is not None:
             self._raised.append(cast("str", data))
-        elif self._current().name not in _FRAMES or not data.isspace():  # in large tables, half of all texts are line ends between cells
+        elif not data.isspace() or self._current().name not in _FRAMES:  # in large tables, half of all texts are line ends between cells
             super().data(data)
 
     def comment(self, text: str | bytes) -> None:
