@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.text.compare import find_verbatim, jaccard, mentions, normalise_answer, plain, shingles, token_f1, words
 from pipeline.text.lexical import Idf, content_words
 from pipeline.text.sentences import pieces, sentences, split_at_sentences
-from pipeline.text.tokens import token_counter
+from pipeline.text.tokens import countable_pieces, token_counter
 
 PROSE = st.lists(
     st.sampled_from(["word", "Mr.", "end.", "What?", "U.S.", "3.5", "\n", "\n\n", " ", " ", " ", "“quoted.”", "日本。", "e\u0301", "\u2028", "\r\n"])
@@ -221,3 +221,35 @@ def test_an_unknown_encoding_is_named_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"unknown encoding – cl100k – known: .*cl100k_base") as caught:
         token_counter("cl100k")
     assert "_offline" not in str(caught.value)
+
+
+SPACED = st.lists(st.sampled_from([*" \n\r\t\xa0\u3000\x85\x1c\u2029", "a", "Bc", "1", ".", "-", "日", "'s", "e\u0301", "\u200b"]), max_size=40).map(
+    "".join
+)
+
+
+@given(st.one_of(SPACED, st.text()), st.integers(1, 5))
+def test_pieces_cut_at_white_space_have_the_tokens_of_the_whole(text: str, long: int) -> None:
+    count, pieces_of = token_counter("cl100k_base"), countable_pieces(text, long)
+    assert "".join(pieces_of) == text
+    assert sum(map(count, pieces_of)) == count(text)
+
+
+def test_ordinary_text_is_counted_in_one_piece_and_long_white_space_apart() -> None:
+    assert countable_pieces("a b\n\nc " * 50_000) == ["a b\n\nc " * 50_000]
+    assert countable_pieces("a" + " " * 6 + "b c", 4) == ["a" + " " * 5, " b c"]
+    assert countable_pieces("a \n\n   b", 4) == ["a \n\n", "  ", " b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("a" + " " * 1_000_000 + "b", 7815),
+        (" " * 1_000_000, 7813),
+        ("a" + "\t" * 1_000_000 + "b", 62502),
+        ("a" * 1_000_000, 125_000),
+        ("日" * 1_000_000, 1_000_000),
+    ],
+)
+def test_a_million_characters_in_a_row_are_counted(text: str, tokens: int) -> None:
+    assert token_counter("cl100k_base")(text) == tokens

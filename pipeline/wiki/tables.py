@@ -2,151 +2,177 @@
 
 Row and column spans are expanded as the HTML standard says (section 4.9.12, "Forming a table"), so that
 each line stands alone. A table that only arranges other things has its cells' text, one line a row.
+Work and memory grow with the table's text and no faster, whatever its spans and headers are: a row is the cells that begin in it and
+those that hang down into it, each with the columns from and to, and what would be repeated without measure is said once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from bs4 import Tag
-from bs4.element import NavigableString
+
+from pipeline.wiki.visible import one_line, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from collections.abc import Iterable, Iterator, Sequence
 
 MAX_COLUMNS = 1000  # how far a colspan reaches, as in browsers; a rowspan reaches to the table's end
-_ROW_GROUPS = ["thead", "tbody", "tfoot"]
-_TABLE_PARTS = (*_ROW_GROUPS, "caption", "colgroup", "col", "tr")
+MAX_HEADER_ROWS = 6  # more rows of headers are data that someone has set in bold
+MAX_HEADER = 100  # characters: what is longer is a text, and stands once, not before each cell below
+MAX_HEADERS = 8  # above one cell: what spans more of them belongs to none
+MAX_REPEATED_CELL = 300  # characters of a cell that are said again in each row that it hangs down into
+MAX_REPEATED = 5_000_000  # characters, and as many cells by ten, that a table repeats in all
+_ROW_GROUPS = frozenset({"thead", "tbody", "tfoot"})
+_CELLS = frozenset({"td", "th"})
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell of the grid; a cell that spans stands in several places as the same object."""
+class Cell(NamedTuple):
+    """A cell in a row of the grid: its text, its columns from `start` to before `stop`, and how many rows more it reaches down."""
 
     text: str
     header: bool
+    start: int
+    stop: int
+    down: int
 
 
-def table_lines(table: Tag, text_of: Callable[[Tag], str]) -> list[str]:
+def table_lines(table: Tag) -> list[str]:
     """Return a table as lines: the caption, then a line a row with its column headers.
 
-    `text_of` turns a cell or caption into one line of text. Never raises for odd HTML: spans that are
-    no numbers count as 1, missing cells are left out.
+    Never raises for odd HTML: spans that are no numbers count as 1, missing cells are left out.
     """
-    lines = [text_of(caption) for caption in table.find_all("caption", recursive=False)] + _stray(table, text_of)
-    grid = _grid(list(_rows(table)), text_of)
-    titles = next((at for at, row in enumerate(grid) if len(_distinct(row)) != 1), len(grid))  # rows of one cell above the headers
-    lines += (_plain(row) for row in grid[:titles])
-    grid = grid[titles:]
-    n_header_rows = _header_rows(grid)
-    top, body = grid[:n_header_rows], grid[n_header_rows:]
-    headers = _column_headers(top)
-    used = {index for row in body if len(_distinct(row)) > 1 for index, cell in enumerate(row) if cell and cell.text}
-    if any(header and index not in used for index, header in enumerate(headers)):
+    rows = [row for row in _grid(list(own_rows(table))) if row]
+    titles = next((at for at, row in enumerate(rows) if len(row) != 1), len(rows))  # rows of one cell above the headers
+    n_headers = _header_rows(rows[titles:])
+    top, body = rows[titles : titles + n_headers], rows[titles + n_headers :]
+    headers = _Headers(top)
+    below = [headers.line(row) for row in body]
+    captions = (text_of(child) for child in _tags(table) if child.name == "caption")
+    lines = [*captions, *beside_cells(table), *(_plain(row) for row in rows[:titles])]
+    if not headers.all_said():
         lines += (_plain(row) for row in top)  # a header that stands beside no cell is text like any other
-    lines += (_line(row, headers) for row in body)
-    return [line for line in lines if line]
+    return [line for line in lines + below if line]
 
 
-def _stray(table: Tag, text_of: Callable[[Tag], str]) -> list[str]:
-    """Return what stands in a table and in no cell; browsers show it above the table."""
-    found = []
-    for part, cells in (
-        (table, _TABLE_PARTS),
-        *((p, ("tr",)) for p in table.find_all(_ROW_GROUPS, recursive=False)),
-        *((r, ("td", "th")) for r in _rows(table)),
-    ):
-        for child in part.children:
-            if isinstance(child, Tag):
-                found += [text_of(child)] if child.name not in cells else []
-            elif isinstance(child, NavigableString):
-                found.append(" ".join(child.split()))
-    return found
-
-
-def _rows(table: Tag) -> Iterator[Tag]:
-    """Yield the table's own rows, not those of tables inside its cells; loose cells are given a row."""
-    for child in table.find_all(["thead", "tbody", "tfoot", "tr"], recursive=False):
+def own_rows(table: Tag) -> Iterator[Tag]:
+    """Yield the table's own rows, not those of tables inside its cells."""
+    for child in _tags(table):
         if child.name == "tr":
             yield child
-        else:
-            yield from child.find_all("tr", recursive=False)
+        elif child.name in _ROW_GROUPS:
+            yield from (row for row in _tags(child) if row.name == "tr")
+
+
+def cells_of(row: Tag) -> list[Tag]:
+    """Return a row's own cells."""
+    return [cell for cell in _tags(row) if cell.name in _CELLS]
+
+
+def _tags(parent: Tag) -> Iterator[Tag]:
+    return (child for child in parent.contents if isinstance(child, Tag))
+
+
+def beside_cells(table: Tag) -> Iterator[str]:
+    """Yield what stands in a table and neither in a cell nor in its caption; browsers show it above the table."""
+    yield from _others(table, _ROW_GROUPS | {"caption", "tr"})
+    for group in _tags(table):
+        if group.name in _ROW_GROUPS:
+            yield from _others(group, frozenset({"tr"}))
+    for row in own_rows(table):
+        yield from _others(row, _CELLS)
+
+
+def _others(parent: Tag, parts: frozenset[str]) -> Iterator[str]:
+    for child in parent.contents:
+        if not isinstance(child, Tag):
+            yield one_line(str(child))
+        elif child.name not in parts:
+            yield text_of(child)
 
 
 def _span(cell: Tag, name: str, limit: int) -> int:
-    value = str(cell.get(name) or "1").strip()
+    value = str(cell.attrs.get(name, "1")).strip()
     if not (value.isascii() and value.isdigit()):
         return 1
     number = int(value[:9])
     return limit if number == 0 and name == "rowspan" else max(1, min(number, limit))  # rowspan=0: to the end
 
 
-def _grid(rows: list[Tag], text_of: Callable[[Tag], str]) -> list[list[Cell | None]]:
-    grid: list[list[Cell | None]] = []
-    pending: dict[int, tuple[Cell, int]] = {}  # column → the cell that hangs down into it, for how many rows more
+def _grid(rows: Sequence[Tag]) -> Iterator[list[Cell]]:
+    """Yield each row with all cells that stand in it, in the order of their columns."""
+    hanging: list[Cell] = []
+    left = MAX_REPEATED
     for index, row in enumerate(rows):
-        line: list[Cell | None] = []
-        hanging, pending = pending, {}
-        cells = iter(row.find_all(["td", "th"], recursive=False))
-        cell = next(cells, None)
-        while cell is not None or any(column >= len(line) for column in hanging):
-            column = len(line)
-            if column in hanging:
-                placed, left = hanging[column]
-                line.append(placed)
-                if left > 1:
-                    pending[column] = (placed, left - 1)
-            elif cell is None:
-                line.append(None)
-            else:
-                placed = Cell(text_of(cell), cell.name == "th")
-                down = _span(cell, "rowspan", len(rows) - index)
-                for offset in range(_span(cell, "colspan", max(1, MAX_COLUMNS - column))):
-                    if column + offset in hanging:  # two cells want this place: the standard lets them overlap
-                        break
-                    line.append(placed)
-                    if down > 1:
-                        pending[column + offset] = (placed, down - 1)
-                cell = next(cells, None)
-        grid.append(line)
-    return grid
+        line = list(_placed(row, hanging, len(rows) - index))
+        yield line
+        hanging = [_hung(cell) for cell in line if cell.down > 1]
+        left -= sum(len(cell.text) + 10 for cell in hanging)
+        if left < 0:
+            hanging = []
 
 
-def _header_rows(grid: list[list[Cell | None]]) -> int:
+def _hung(cell: Cell) -> Cell:
+    return cell._replace(down=cell.down - 1, text=cell.text if len(cell.text) <= MAX_REPEATED_CELL else "")
+
+
+def _placed(row: Tag, hanging: Iterable[Cell], n_rows: int) -> Iterator[Cell]:
+    """Yield the cells of a row, each in the first columns that no cell from above hangs down into."""
+    above = deque(hanging)
+    column = 0
+    for cell in cells_of(row):
+        while above and above[0].start <= column:
+            column = above[0].stop
+            yield above.popleft()
+        stop = column + _span(cell, "colspan", max(1, MAX_COLUMNS - column))
+        if above:  # two cells want this place: the standard lets them overlap
+            stop = min(stop, above[0].start)
+        yield Cell(text_of(cell), cell.name == "th", column, stop, _span(cell, "rowspan", n_rows))
+        column = stop
+    yield from above
+
+
+def _header_rows(rows: Sequence[Sequence[Cell]]) -> int:
     """Count the rows at the top that are headers alone: more than one cell, and no data cell."""
-    for index, row in enumerate(grid):
-        cells = [cell for cell in row if cell]
-        if not cells or not all(cell.header for cell in cells) or len(_distinct(row)) < 2:  # noqa: PLR2004
-            return index
-    return len(grid)
+    count = next((at for at, row in enumerate(rows) if len(row) == 1 or not all(cell.header for cell in row)), len(rows))
+    return count if count <= MAX_HEADER_ROWS else 1
 
 
-def _column_headers(rows: list[list[Cell | None]]) -> list[str]:
-    width = max((len(row) for row in rows), default=0)
-    columns = [_distinct([row[i] for row in rows if i < len(row)]) for i in range(width)]
-    return [" ".join(cell.text for cell in cells if cell.text) for cells in columns]
+class _Headers:
+    """The headers of a table's columns, and which of them have been said."""
+
+    def __init__(self, rows: Sequence[Sequence[Cell]]) -> None:
+        columns: list[dict[str, None]] = []  # of each column, the texts above it; a cell that hangs down is said once
+        for row in rows:
+            for cell in row:
+                columns += ({} for _ in range(cell.stop - len(columns)))
+                for column in columns[cell.start : cell.stop]:
+                    column[cell.text] = None
+        self._texts = [" ".join(text for text in column if text) for column in columns]
+        self._unsaid = {at for at, text in enumerate(self._texts) if text}
+        self._labels: dict[tuple[int, int], str] = {}
+
+    def all_said(self) -> bool:
+        """Say whether each header has stood before a cell's text."""
+        return not self._unsaid
+
+    def line(self, row: Sequence[Cell]) -> str:
+        """Return a row as a line, each cell once under all its headers; one cell across the table is a heading of the rows below."""
+        if len(row) == 1:
+            return _plain(row)
+        return "; ".join(self._label(cell.start, cell.stop) + cell.text for cell in row if cell.text)
+
+    def _label(self, start: int, stop: int) -> str:
+        """Return `header: ` of a cell in these columns."""
+        if (start, stop) not in self._labels:
+            above = list(dict.fromkeys(text for text in self._texts[start:stop] if text))
+            fit = len(above) <= MAX_HEADERS and all(len(text) <= MAX_HEADER for text in above)
+            self._labels[start, stop] = f"{' / '.join(above).rstrip(': ')}: " if above and fit else ""
+            if fit:
+                self._unsaid.difference_update(range(start, stop))
+        return self._labels[start, stop]
 
 
-def _distinct(cells: list[Cell | None]) -> list[Cell]:
-    """Return the cells in order, each spanning cell once."""
-    return list({id(cell): cell for cell in cells if cell}.values())
-
-
-def _plain(row: list[Cell | None]) -> str:
-    return "; ".join(cell.text for cell in _distinct(row) if cell.text)
-
-
-def _line(row: list[Cell | None], headers: list[str]) -> str:
-    if len(_distinct(row)) == 1:  # one cell across the table: a heading of the rows below
-        return _plain(row)
-    columns: dict[int, list[int]] = {}  # a cell that spans is said once, under all its headers
-    for index, cell in enumerate(row):
-        if cell and cell.text:
-            columns.setdefault(id(cell), []).append(index)
-    parts = []
-    for cell in _distinct(row):
-        above = dict.fromkeys(headers[i] for i in columns.get(id(cell), []) if i < len(headers) and headers[i])
-        parts.append(f"{' / '.join(above)}: {cell.text}" if above else cell.text)
-    return "; ".join(part for part in parts if part)
+def _plain(row: Sequence[Cell]) -> str:
+    return "; ".join(cell.text for cell in row if cell.text)
