@@ -172,7 +172,8 @@ def _from_wiki(run: Run, rules: Topic, wiki: Wiki, store: FetchedPages, max_page
     from pipeline.wiki.sections import split_sections
 
     def read(page: Page) -> list[RawSection]:
-        return [RawSection(s.heading, s.path, s.level, s.anchor, s.content) for s in split_sections(store.html(page.title))]
+        sections = split_sections(store.html(page.title), facts=rules.facts)
+        return [RawSection(s.heading, s.path, s.level, s.anchor, s.content, "\n".join(s.left_out)) for s in sections]
 
     async def crawled() -> PipelineError | None:
         try:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("no clock")
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {"OPENAI_API_KEY", "OPENAI_BASE_URL"}
