@@ -55,7 +55,7 @@ class Measured:
 def measured(command: list[str]) -> Measured:
     """Run a process to its end."""
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:  # noqa: S603 (our own commands)
         out = process.stdout.read() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -109,7 +109,7 @@ def killed(arguments: argparse.Namespace, work: Path, reference: Path, seconds: 
     rng = random.Random(0)
     folder, kills, fetched = work / "killed", 0, 0
     while kills < arguments.kills:
-        process = subprocess.Popen(collect(arguments, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(collect(arguments, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
         try:
             process.wait(timeout=rng.uniform(0.2, seconds))
         except subprocess.TimeoutExpired:
