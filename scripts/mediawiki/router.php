@@ -2,12 +2,12 @@
 // What PHP's built-in server asks first: a wiki's usual addresses (/wiki/TITLE, /w/api.php), a log, and faults on demand.
 //
 // WORKDIR/requests.jsonl gets a line a request, when it has been answered: began, ended (seconds), method, uri, params,
-// status, error (MediaWiki's own code inside a 200), fault (the fault's "name"), agent, encoding (what the client accepts).
+// status, error (MediaWiki's own code inside a 200), real (whether MediaWiki gave the answer), agent, encoding (what the client
+// accepts).
 //
 // WORKDIR/faults.json is a list of faults; the first that matches and has times left is used:
 //   match        regular expression, sought in the method and the decoded parameters: "GET action=parse page=Some page …"
 //   skip, times  how many matching requests pass before (0), and how many are hit (1)
-//   name         what the log calls it
 //   sleep        seconds to wait; alone, or with "lag", the real answer follows
 //   lag          seconds of replication lag: the real MediaWiki answers `maxlag` to who asked with a smaller one
 //   status, body, type, retry_after      the answer instead of the real one
@@ -47,7 +47,7 @@ function test_fault(): ?array {
 	return $hit;
 }
 
-function test_log( float $began, ?array $fault ): void {
+function test_log( float $began ): void {
 	$error = null;
 	foreach ( headers_list() as $header ) {
 		if ( stripos( $header, 'MediaWiki-API-Error:' ) === 0 ) {
@@ -57,7 +57,7 @@ function test_log( float $began, ?array $fault ): void {
 	$line = [
 		'began' => $began, 'ended' => microtime( true ), 'method' => $_SERVER['REQUEST_METHOD'], 'uri' => $_SERVER['REQUEST_URI'],
 		'params' => (object)( $_GET + $_POST ), 'status' => http_response_code(), 'error' => $error,
-		'fault' => $fault ? ( $fault['name'] ?? 'fault' ) : null,
+		'real' => $GLOBALS['testReal'],
 		'agent' => $_SERVER['HTTP_USER_AGENT'] ?? '', 'encoding' => $_SERVER['HTTP_ACCEPT_ENCODING'] ?? '',
 	];
 	$flags = JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE;
@@ -116,8 +116,10 @@ if ( $testScript === '' ) {
 	return false; // a static file
 }
 $testFault = test_fault();
-register_shutdown_function( 'test_log', microtime( true ), $testFault );
-if ( $testFault && !test_answer( $testFault ) ) {
+$testReal = false;
+register_shutdown_function( 'test_log', microtime( true ) );
+$testReal = !$testFault || test_answer( $testFault );
+if ( !$testReal ) {
 	return true;
 }
 $_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = "/w/$testScript";

@@ -161,7 +161,7 @@ watch() { # watch PID WITH: end the server when the process WITH is gone
 
 # --- the commands -----------------------------------------------------------------------------------
 
-usage() { sed -n 's/^# \{0,1\}//;2,/^set/{/^set/!p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
+usage() { sed -n 's/^# \{0,1\}//;2,/^set/{/^set/!p;}' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
 case "${1:-}:$#" in
 packages:1) packages ;;
