@@ -133,7 +133,7 @@ serve() {
     MW_CONFIG_FILE=$work/LocalSettings.php MW_PORT=$port MW_WORK=$work PHP_CLI_SERVER_WORKERS=$workers setsid php \
         -d opcache.enable_cli=1 -d opcache.memory_consumption=192 -d opcache.max_accelerated_files=20000 -d opcache.validate_timestamps=0 \
         -d apc.enable_cli=1 -d apc.shm_size=128M -d memory_limit=512M -d max_execution_time=0 -d zlib.output_compression=1 -d ffi.enable=1 \
-        -d log_errors=1 -d display_errors=0 -S "127.0.0.1:$port" -t "$work/root" "$here/router.php" >"$work/server.log" 2>&1 </dev/null &
+        -d log_errors=1 -d display_errors=0 -S "127.0.0.1:$port" -t "$work/root" "$here/router.php" >"$work/server.log" 2>&1 </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- & # nor keep a caller's lock
     pid=$!
     echo "$pid" >"$work/server.pid"
     echo "$port" >"$work/serving"
@@ -156,7 +156,7 @@ watch() { # watch PID WITH: end the server when the process WITH is gone
             kill -0 "$with" 2>/dev/null || { kill -- "-$pid" 2>/dev/null || true; break; }
             sleep 1
         done
-    ) >/dev/null 2>&1 </dev/null &
+    ) >/dev/null 2>&1 </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 }
 
 # --- the commands -----------------------------------------------------------------------------------

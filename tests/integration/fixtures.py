@@ -48,6 +48,10 @@ CATEGORIES = {
     "Category:Deepest things": "The deepest things. [[Category:Deeper things]]",
 }
 
+MEMBERS = [f"Member {n:03}" for n in range(502)]
+"""more than the API lists of a category in one answer"""
+CROWD = dict.fromkeys(MEMBERS, "One of many. [[Category:Crowd]]")
+
 ORBIT = {
     "Orbit 1": "The centre of " + ", ".join(f"[[Orbit {n}]]" for n in range(2, 10)) + ".\n\n== Path ==\nA circle around it.\n",
     **{f"Orbit {n}": f"Body {n} goes around [[Orbit 1]].\n\n== Path ==\nCircle number {n}.\n" for n in range(2, 10)},
@@ -55,12 +59,13 @@ ORBIT = {
 """for faults: one page, and eight that it links to"""
 
 REFRESH = {
-    "Refresh start": "Begins with [[Refresh stays]], [[Refresh edited]], [[Refresh deleted]], [[Refresh moved]] and [[Refresh unlinked]].",
+    "Refresh start": "Begins with [[Refresh stays]], [[Refresh edited]], [[Refresh deleted]], [[Refresh moved]], [[Refresh turned]] and [[Refresh unlinked]].",
     "Refresh stays": "Stays as it is, and links to [[Refresh created]], which is not there at first.\n\n== Part ==\nOf the page that stays.",
     "Refresh edited": "As it was at first.\n\n== Part ==\nA section that stays.",
     "Refresh deleted": "To be deleted.",
     "Refresh moved": "To be moved.",
+    "Refresh turned": "To be turned into a redirect.",
     "Refresh unlinked": "To be linked no more.",
 }
 
-PAGES = {**ODD, **CATEGORIES, **ORBIT, **REFRESH}
+PAGES = {**ODD, **CATEGORIES, **CROWD, **ORBIT, **REFRESH}

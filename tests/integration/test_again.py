@@ -56,14 +56,15 @@ class Refresh:
 
 @pytest.fixture(scope="module")
 def refresh(server: RealWiki, tmp_path_factory: pytest.TempPathFactory) -> Refresh:
-    """Crawl; edit two pages, create, delete and move one each; crawl again."""
+    """Crawl; edit two pages, make one a redirect, create, delete and move one each; crawl again."""
     folder = tmp_path_factory.mktemp("refresh")
     topic = write_topic(folder / "t.toml", seeds=["Refresh start"])
     server.forget()
     before = crawl(server, folder / "before", topic)
     shutil.copytree(before, folder / "after")
-    server.edit("Refresh start", "Begins with [[Refresh stays]], [[Refresh edited]], [[Refresh deleted]] and [[Refresh moved]].")
+    server.edit("Refresh start", "Begins with [[Refresh stays]], [[Refresh edited]], [[Refresh deleted]], [[Refresh moved]] and [[Refresh turned]].")
     server.edit("Refresh edited", "As it is now.\n\n== Part ==\nA section that stays.")
+    server.edit("Refresh turned", "#REDIRECT [[Refresh stays]]")
     server.edit("Refresh created", "New.")
     server.delete("Refresh deleted")
     server.move("Refresh moved", "Refresh moved away")
@@ -77,14 +78,14 @@ def test_what_was_added_changed_and_removed_is_said(refresh: Refresh) -> None:
     assert {kind: sorted(titles) for kind, titles in refresh.changes.items()} == {
         "added": ["Refresh created"],
         "changed": ["Refresh edited", "Refresh moved away", "Refresh start"],  # a page that moves stays the page that it is
-        "removed": ["Refresh deleted", "Refresh unlinked"],
+        "removed": ["Refresh deleted", "Refresh turned", "Refresh unlinked"],
     }
 
 
-def test_pages_created_deleted_and_moved_have_their_new_status(refresh: Refresh) -> None:
+def test_pages_created_deleted_moved_and_turned_have_their_new_status(refresh: Refresh) -> None:
     expected = {
         "Refresh start": "kept", "Refresh stays": "kept", "Refresh edited": "kept", "Refresh created": "kept", "Refresh moved away": "kept",
-        "Refresh deleted": "missing", "Refresh moved": "redirect",
+        "Refresh deleted": "missing", "Refresh moved": "redirect", "Refresh turned": "redirect",
     }  # fmt: skip
     assert {title: page["status"] for title, page in pages(refresh.after).items()} == expected
 

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from build_sample import WRITTEN
 
-from integration.fixtures import ARABIC, JAPANESE, LINKS, QUOTES, SPECIAL
+from integration.fixtures import ARABIC, JAPANESE, LINKS, MEMBERS, QUOTES, SPECIAL
 from integration.rig import CONTACT, Crawl, RealWiki, Request, Row, collect, crawl, pages, sections, titles, write_topic
 from integration.rig import rows as rows_of
 
@@ -183,6 +183,13 @@ def test_a_category_gives_its_members_down_to_the_depth_asked_for(wiki: RealWiki
         tmp_path / "t.toml", seeds=["Thing zero"], categories=["Category:Things"], category_depth=depth, title_matches=["^Thing ", "^Nothing"]
     )
     assert titles(crawl(wiki, tmp_path / "run", topic)) == expected
+
+
+def test_a_category_of_more_than_500_is_read_to_its_end(wiki: RealWiki, tmp_path: Path) -> None:
+    topic = write_topic(
+        tmp_path / "t.toml", seeds=["Thing zero"], categories=["Category:Crowd"], category_depth=0, title_matches=["zero$", f"^{MEMBERS[-1]}$"]
+    )
+    assert titles(crawl(wiki, tmp_path / "run", topic)) == {"Thing zero", MEMBERS[-1]}
 
 
 def test_a_title_must_match_a_pattern_and_none_of_the_excluded(wiki: RealWiki, tmp_path: Path) -> None:
