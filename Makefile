@@ -1,10 +1,10 @@
-# make demo: the whole pipeline on the bundled sample. make test: the tests. Both install first.
+# make demo: the whole pipeline on the bundled sample. make test: the tests. make integration: those against a real wiki. All install first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= data/demo
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test integration lint bench clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ test: install ## lint, types, layers and tests
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest
+
+integration: install ## collect against a real MediaWiki on this machine (Debian's packages, installed if missing: as root)
+	scripts/mediawiki/wiki.sh packages
+	$(BIN)/python -m pytest -m integration tests/integration
 
 lint: install ## mend what can be mended, and say the rest
 	$(BIN)/python -m ruff format .

@@ -1,6 +1,7 @@
 """Build data/sample/ from its wikitext with a real MediaWiki.
 
     python scripts/build_sample.py dump OUT.xml              wikitext → a MediaWiki export to import
+    scripts/mediawiki/wiki.sh start FOLDER PORT OUT.xml      a MediaWiki that holds them
     python scripts/build_sample.py render API_URL            its API's answers → data/sample/pages/, wiki.json
 
 The pages are written by us (data/sample/wikitext/, CC0). MediaWiki makes of them what `action=parse`
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ LICENCE = {"text": "Creative Commons Zero 1.0 (written for this project)", "url"
 SITE_NAME = "Sample wiki (written for this project, CC0; not Wikipedia)"
 WRITTEN = "2026-11-23T08:00:00Z"
 TITLE = re.compile(r"<!-- title: (.+?) -->\n")
-NAMESPACES = {"Template": 10, "Category": 14}
+NAMESPACES = {"Talk": 1, "Template": 10, "Category": 14}
 
 
 def sources() -> dict[str, str]:
@@ -43,20 +45,18 @@ def sources() -> dict[str, str]:
     return dict(sorted(pages.items()))
 
 
-def dump(out: Path) -> None:
-    """Write all pages as a MediaWiki export."""
-    pages = []
-    for number, (title, text) in enumerate(sources().items(), 1):
+def export(pages: Mapping[str, str]) -> str:
+    """Return {title: wikitext} as a MediaWiki export (XML, schema 0.11) that its importDump.php takes."""
+    written = []
+    for number, (title, text) in enumerate(pages.items(), 1):
         namespace = NAMESPACES.get(title.partition(":")[0], 0)
-        redirect = re.match(r"#REDIRECT \[\[(.+?)\]\]", text)
-        mark = f'<redirect title="{escape(redirect[1])}" />' if redirect else ""
-        pages.append(
-            f"<page><title>{escape(title)}</title><ns>{namespace}</ns><id>{number}</id>{mark}<revision><id>{number}</id>"
+        written.append(
+            f"<page><title>{escape(title)}</title><ns>{namespace}</ns><id>{number}</id><revision><id>{number}</id>"
             f"<timestamp>{WRITTEN}</timestamp><contributor><username>sample</username></contributor><model>wikitext</model>"
             f'<format>text/x-wiki</format><text xml:space="preserve">{escape(text)}</text></revision></page>'
         )
     head = '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="en">'
-    out.write_text(f"{head}\n{chr(10).join(pages)}\n</mediawiki>\n", "utf-8")
+    return f"{head}\n{chr(10).join(written)}\n</mediawiki>\n"
 
 
 def render(api_url: str) -> None:
@@ -131,7 +131,7 @@ def write(path: Path, value: object) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["dump", out]:
-            dump(Path(out))
+            Path(out).write_text(export(sources()), "utf-8")
         case ["render", api_url]:
             render(api_url)
         case _:
