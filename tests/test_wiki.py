@@ -272,6 +272,12 @@ def test_an_empty_row_above_the_headers_changes_nothing() -> None:
     assert table("", "<th>A</th><th>B</th>", "", "<td>1</td><td>2</td>") == ["A: 1; B: 2"]
 
 
+def test_an_empty_corner_does_not_keep_the_first_row_from_being_headers() -> None:
+    rows = table("<td></td><th>A</th><th>B</th>", "<th>x</th><td></td><td>2</td>", "<th>y</th><td>3</td><td></td>")
+    assert rows == ["x; B: 2", "y; A: 3"]
+    assert table("<th>A</th><th>B</th>", "<td></td><th>x</th>", "<td>1</td><td>2</td>") == ["B: x", "A: 1; B: 2"]
+
+
 def test_a_colon_that_ends_a_header_is_not_doubled_and_equal_headers_of_a_column_are_said_once() -> None:
     assert table("<th>A:</th><th>B</th>", "<th>A:</th><th>C</th>", "<td>1</td><td>2</td>") == ["A: 1; B C: 2"]
 
@@ -497,7 +503,7 @@ PART = st.one_of(TAG.map(lambda tag: f"<{tag}>"), TAG.map(lambda tag: f"<{tag}>T
 def visible_words(html: str, *, facts: bool) -> set[str]:
     """Say what must be found, by another way: BeautifulSoup's own tree, less infoboxes, or less their captions."""
     soup = BeautifulSoup(f"<div>{html}", "lxml")
-    for box in soup.select(".infobox table > caption, .infobox > caption" if facts else ".infobox"):
+    for box in soup.select(".infobox caption" if facts else ".infobox"):
         box.decompose()
     return set(WORD.findall(soup.get_text(" ")))
 

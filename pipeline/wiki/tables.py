@@ -134,8 +134,13 @@ def _placed(row: Tag, hanging: Iterable[Cell], n_rows: int) -> Iterator[Cell]:
 
 
 def _header_rows(rows: Sequence[Sequence[Cell]]) -> int:
-    """Count the rows at the top that are headers alone: more than one cell, and no data cell."""
-    count = next((at for at, row in enumerate(rows) if len(row) == 1 or not all(cell.header for cell in row)), len(rows))
+    """Count the rows at the top that are headers alone: more than one cell, and no data cell but an empty one in the corner."""
+    count = 0
+    for row in rows:
+        cells = row if count or row[0].text else row[1:]
+        if len(row) == 1 or not all(cell.header for cell in cells):
+            break
+        count += 1
     return count if count <= MAX_HEADER_ROWS else 1
 
 

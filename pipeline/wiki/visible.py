@@ -106,7 +106,7 @@ class VisibleTree(LXMLTreeBuilder):
             classes = attributes["class"].split() if "class" in attributes else ()
             if is_formula(name, classes) and not self._is_hidden(attributes):
                 self._begin_formula(name, attributes)
-            elif name in DROPPED_ELEMENTS or (attributes and self._is_dropped(attributes, classes)):
+            elif name in DROPPED_ELEMENTS or (attributes and self._is_dropped(attributes, classes)) or self._repeats_title(name):
                 self._skipping = 1
             else:
                 self._enter(name, attributes, classes)
@@ -156,6 +156,9 @@ class VisibleTree(LXMLTreeBuilder):
         if classes and not self._dropped.isdisjoint(classes):
             return True
         return attributes.get("id") in DROPPED_IDS or attributes.get("role") == "navigation" or self._is_hidden(attributes)
+
+    def _repeats_title(self, name: str) -> bool:
+        return name == "caption" and self._infobox_at >= 0
 
     @staticmethod
     def _is_hidden(attributes: Mapping[str, str]) -> bool:
