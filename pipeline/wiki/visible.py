@@ -165,7 +165,7 @@ class VisibleTree(LXMLTreeBuilder):
         return "hidden" in attributes or ("style" in attributes and _HIDDEN.search(attributes["style"]) is not None)
 
     def _enter(self, name: str, attributes: Mapping[str, str], classes: Collection[str]) -> None:
-        marked = bool(classes) and name not in _TABLE_PARTS and not self._marked.isdisjoint(classes)
+        marked = bool(classes) and not self._marked.isdisjoint(classes)
         if (name in _BUILT or marked) and self._depth < _MAX_DEPTH:
             self._build(name, attributes, marked=marked)
         elif name in _BLOCKS:
@@ -195,7 +195,7 @@ class VisibleTree(LXMLTreeBuilder):
         elif name == "sup":
             self._end_raised()
             self._raised, self._raised_at = [], len(self._open)
-        elif "mw-headline" in classes and self._current().name in HEADINGS:  # up to MediaWiki 1.43 the anchor is in the heading
+        elif "mw-headline" in classes:  # up to MediaWiki 1.43 the anchor is in the heading
             self._current()["id"] = attributes.get("id", "")
 
     def _current(self) -> Tag:
