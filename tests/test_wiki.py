@@ -506,9 +506,15 @@ def test_nesting_deeper_than_pythons_stack_is_read_to_the_bottom(tag: str) -> No
     assert words_of(f"<{tag}>" * 1100 + "w1q") == {"w1q"}
 
 
-@pytest.mark.parametrize("tag", ["div", "ul><li", "dl><dd", "table><tr><td"])
-def test_nesting_without_end_is_read_in_time(tag: str) -> None:
-    assert words_of(f"<{tag}>a" * 30_000 + "w1q") == {"w1q"}
+def test_nesting_without_end_and_text_on_each_way_out_of_it_are_read_in_time() -> None:
+    assert words_of("<table><tr><td>a" * 30_000 + "w1q") == {"w1q"}
+    assert words_of("<ul><li>a" * 100_000 + "<li>b</ul>c" * 100_000 + "w1q") == {"w1q"}
+
+
+def test_lists_are_indented_as_deep_as_anybody_reads() -> None:
+    deep = lines("<ul><li>a" * 200)
+    assert "".join(deep).count("a") == 200
+    assert max(len(line) - len(line.lstrip(" ")) for line in deep) == 100
 
 
 BLOCKS = "p div b span ul ol li dl dt dd h2 h3 br pre a sup math mi".split()
