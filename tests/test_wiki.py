@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.wiki.formulas import unwrapped
 from pipeline.wiki.sections import FACTS, LEAD, split_sections
+from pipeline.wiki.visible import text_of, visible_tree
 
 WORD = re.compile(r"w\d+q")
 OLD = '<h{0}><span class="mw-headline" id="{2}">{1}</span><span class="mw-editsection">[edit]</span></h{0}>'
@@ -103,6 +104,7 @@ def test_the_anchor_of_today_and_not_the_one_before_it_is_kept() -> None:
         ("<table><tr><td><p>one</p>two</td></tr></table>", "one two"),
         ("<ul><li><div>one</div>two</li></ul>", "* one two"),
         ("<ul><li>one<div>two</div></li></ul>", "* one two"),
+        ("<ul>one<br>two<b> </b>three</ul>", "one two three"),
     ],
 )
 def test_words_are_apart_where_the_page_shows_them_apart(html: str, text: str) -> None:
@@ -509,6 +511,14 @@ def test_nesting_deeper_than_pythons_stack_is_read_to_the_bottom(tag: str) -> No
 def test_nesting_without_end_and_text_on_each_way_out_of_it_are_read_in_time() -> None:
     assert words_of("<table><tr><td>a" * 30_000 + "w1q") == {"w1q"}
     assert words_of("<ul><li>a" * 100_000 + "<li>b</ul>c" * 100_000 + "w1q") == {"w1q"}
+
+
+def test_a_page_of_more_elements_than_memory_may_hold_keeps_its_text() -> None:
+    html = "<table>" + "<tr><td>w1q</td><td>w2q</td></tr>" * 3 + "</table><ul><li>w3q</li></ul><h2>w4q</h2><p>w5q</p>"
+    tree, builder = visible_tree(html, max_elements=5)
+    assert text_of(tree).split() == ["w1q", "w2q"] * 3 + ["w3q", "w4q", "w5q"]
+    assert len(tree.find_all(True)) == 5
+    assert builder.headings == []
 
 
 def test_lists_are_indented_as_deep_as_anybody_reads() -> None:
