@@ -276,6 +276,18 @@ def test_headers_above_a_row_that_spans_the_table_are_not_lost() -> None:
     assert all(word in said for word in ("Date", "Venue", "announced"))
 
 
+def test_a_cell_that_is_a_picture_alone_says_what_the_picture_says() -> None:
+    medal, flag, file = '<span typeof="mw:File"><img alt="1st place"></span>', '<img alt="Flag">', '<img alt="Photo.JPG">'
+    assert table("<th>Rank</th><th>Name</th><th>P</th>", f"<td>{medal} </td><td>{flag} Ann</td><td>{file}</td>") == [
+        "Rank; Name; P",
+        "Rank: 1st place; Name: Ann",
+    ]
+    assert table(f"<td>{flag}<p>Ann</p></td><td></td><td><ul><li>x</li></ul>{flag}</td><td style='display:none'>{flag}</td>") == ["Ann; x"]
+    assert lines(f"<p>{flag}</p><ul><li>{flag}</li></ul>") == []
+    assert table(f"<td>a</td><td><img hidden alt='Flag'></td><td><img alt='{'A long description. ' * 9}'></td>") == ["a"]
+    assert facts_of(f"<th>A</th><td>{flag}</td>") == ["A"]
+
+
 def test_an_empty_row_above_the_headers_changes_nothing() -> None:
     assert table("", "<th>A</th><th>B</th>", "", "<td>1</td><td>2</td>") == ["A: 1; B: 2"]
 

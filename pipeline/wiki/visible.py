@@ -49,7 +49,8 @@ INFOBOX_CLASSES = frozenset({"infobox", "infobox_v2", "infobox_v3", "sinottico"}
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 LISTS = frozenset({"ul", "ol", "dl"})
-_TABLE_PARTS = frozenset({"thead", "tbody", "tfoot", "tr", "td", "th", "caption"})
+_CELLS = frozenset({"td", "th"})
+_TABLE_PARTS = _CELLS | {"thead", "tbody", "tfoot", "tr", "caption"}
 _BUILT = HEADINGS | LISTS | _TABLE_PARTS | {"li", "dt", "dd", "table"}
 _PARAGRAPHS = frozenset({
     "address", "article", "aside", "blockquote", "center", "details", "div", "fieldset", "footer", "form", "header", "hr", "main", "nav",
@@ -62,6 +63,8 @@ _KEPT_ATTRIBUTES = ("id", "rowspan", "colspan", "start", "value")
 
 _HIDDEN = re.compile(r"(?<![-\w])(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _MAX_DEPTH = 500  # deeper than anybody reads, lists and tables are text: BeautifulSoup's work grows with the square of the depth
+_MAX_ALT = 100  # characters: a sign, not the description of a photograph
+_FILE_NAME = re.compile(r"\.(?:svg|png|jpe?g|gif|webp|tiff?)$", re.IGNORECASE)
 _MAX_ELEMENTS = 250_000  # about 300 MB of BeautifulSoup; a wiki's largest pages have half as many lists, items and cells
 _RAISED = re.compile(r"(?=.*[\d+−–=-])[\d+−–=()\s,./-]{1,40}", re.ASCII | re.DOTALL)
 _SUPERSCRIPTS = str.maketrans("0123456789+-−–=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻⁼⁽⁾")
@@ -91,6 +94,7 @@ class VisibleTree(LXMLTreeBuilder):
         self._depth = 0  # how many of them are in the tree
         self._room = max_elements
         self._skipping = 0  # how many elements are open in one that is dropped, itself among them
+        self._picture = ""  # what the last picture in the cell says to those who cannot see it
         self._formula: Formula | None = None
         self._raised: list[str] | None = None  # the text so far of an open <sup>
         self._formula_at = self._raised_at = self._infobox_at = -1  # where in _open these began
@@ -110,6 +114,8 @@ class VisibleTree(LXMLTreeBuilder):
                 self._begin_formula(name, attributes)
             elif name in DROPPED_ELEMENTS or (attributes and self._is_dropped(attributes, classes)) or self._repeats_title(name):
                 self._skipping = 1
+                if name == "img":
+                    self._see_picture(attributes)
             else:
                 self._enter(name, attributes, classes)
 
@@ -127,6 +133,8 @@ class VisibleTree(LXMLTreeBuilder):
         if at == self._raised_at:
             self._end_raised()
         if writes is None:
+            if tag in _CELLS:
+                self._end_cell()
             self._depth -= 1
             super().end(tag)
         elif writes:
@@ -182,6 +190,8 @@ class VisibleTree(LXMLTreeBuilder):
         kept: dict[str | bytes, str | bytes] = {key: attributes[key] for key in _KEPT_ATTRIBUTES if key in attributes} if attributes else {}
         if marked:
             kept["class"] = attributes["class"]
+        if name in _CELLS:
+            self._picture = ""
         super().start(name, kept)
         self._depth += 1
         self._room -= 1
@@ -203,6 +213,17 @@ class VisibleTree(LXMLTreeBuilder):
 
     def _current(self) -> Tag:
         return cast("Tag", cast("BeautifulSoup", self.soup).currentTag)
+
+    def _end_cell(self) -> None:
+        """Give a cell that is nothing but a picture the picture's words: the gold medal that stands for rank 1."""
+        words, self._picture = self._picture, ""
+        if words and not self._current().contents and not "".join(cast("BeautifulSoup", self.soup).current_data).strip():
+            super().data(words)
+
+    def _see_picture(self, attributes: Mapping[str, str]) -> None:
+        words = attributes.get("alt", "")
+        if self._infobox_at < 0 and len(words) <= _MAX_ALT and not _FILE_NAME.search(words) and not self._is_hidden(attributes):
+            self._picture = words
 
     def _between_cells(self) -> bool:
         """Say whether a cell or item has just begun or ended: in large tables, half of all texts are the line ends there."""
