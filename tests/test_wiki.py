@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.wiki.formulas import unwrapped
 from pipeline.wiki.sections import FACTS, LEAD, split_sections
+from pipeline.wiki.visible import text_of, visible_tree
 
 WORD = re.compile(r"w\d+q")
 OLD = '<h{0}><span class="mw-headline" id="{2}">{1}</span><span class="mw-editsection">[edit]</span></h{0}>'
@@ -103,6 +104,7 @@ def test_the_anchor_of_today_and_not_the_one_before_it_is_kept() -> None:
         ("<table><tr><td><p>one</p>two</td></tr></table>", "one two"),
         ("<ul><li><div>one</div>two</li></ul>", "* one two"),
         ("<ul><li>one<div>two</div></li></ul>", "* one two"),
+        ("<ul>one<br>two<b> </b>three</ul>", "one two three"),
     ],
 )
 def test_words_are_apart_where_the_page_shows_them_apart(html: str, text: str) -> None:
@@ -152,7 +154,7 @@ FORMULA = (
         '<span class="mwe-math-element"><img class="mwe-math-fallback-image-inline" alt="{\\textstyle E=mc^{2}}"></span>',
         '<img class="tex" alt="E=mc^{2}">',
         '<span class="mwe-math-element">E=mc^{2}</span>',
-        '<span style="display:none"><math alttext="no"></math></span><math><mi>E=mc^{2}</mi><annotation encoding="text/plain">no</annotation></math>',
+        '<span style="display:none"><math alttext="no"></math></span><math hidden alttext="no"></math><math><mi>E=mc^{2}</mi><annotation encoding="text/plain">no</annotation></math>',
     ],
 )
 def test_a_formula_is_its_tex_once(formula: str) -> None:
@@ -201,6 +203,7 @@ def test_the_wrapper_goes_where_it_is_around_the_whole_formula(tex: str, bare: s
         ("H<sub>2</sub>O", "H2O"),
         ("a<sup></sup>b<sup>,</sup>c<sup> </sup>d", "ab,c d"),
         ("a<sup>1<p>2</p>", "a1 2"),
+        ("a<sup>1<ul><li>2</li></ul>", "a¹ * 2"),
     ],
 )
 def test_a_raised_number_stays_apart_from_the_number_before_it(html: str, text: str) -> None:
@@ -225,6 +228,11 @@ def test_a_row_span_in_the_last_column_reaches_down_past_a_shorter_row() -> None
 
 def test_a_column_span_pushes_later_cells_under_their_own_headers_and_is_said_once() -> None:
     assert table("<th>A</th><th>B</th><th>C</th>", "<td colspan=2>x</td><td>y</td>") == ["A / B: x; C: y"]
+
+
+def test_a_column_span_ends_where_a_cell_hangs_down_from_above() -> None:
+    rows = table("<th>A</th><th>B</th><th>C</th>", "<td>1</td><td rowspan=2>2</td><td>3</td>", "<td colspan=2>x</td><td>y</td>")
+    assert rows == ["A: 1; B: 2; C: 3", "A: x; B: 2; C: y"]
 
 
 def test_headers_of_two_rows_are_joined_and_a_spanning_one_is_said_once() -> None:
@@ -266,6 +274,18 @@ def test_a_header_above_a_column_without_data_is_not_lost() -> None:
 def test_headers_above_a_row_that_spans_the_table_are_not_lost() -> None:
     said = " ".join(table("<th>Date</th><th>Venue</th>", "<td colspan=2>to be announced</td>"))
     assert all(word in said for word in ("Date", "Venue", "announced"))
+
+
+def test_a_cell_that_is_a_picture_alone_says_what_the_picture_says() -> None:
+    medal, flag, file = '<span typeof="mw:File"><img alt="1st place"></span>', '<img alt="Flag">', '<img alt="Photo.JPG">'
+    assert table("<th>Rank</th><th>Name</th><th>P</th>", f"<td>{medal} </td><td>{flag} Ann</td><td>{file}</td>") == [
+        "Rank; Name; P",
+        "Rank: 1st place; Name: Ann",
+    ]
+    assert table(f"<td>{flag}<p>Ann</p></td><td></td><td><ul><li>x</li></ul>{flag}</td><td style='display:none'>{flag}</td>") == ["Ann; x"]
+    assert lines(f"<p>{flag}</p><ul><li>{flag}</li></ul>") == []
+    assert table(f"<td>a</td><td><img hidden alt='Flag'></td><td><img alt='{'A long description. ' * 9}'></td>") == ["a"]
+    assert facts_of(f"<th>A</th><td>{flag}</td>") == ["A"]
 
 
 def test_an_empty_row_above_the_headers_changes_nothing() -> None:
@@ -336,8 +356,10 @@ def test_facts_are_labels_with_values_and_full_rows() -> None:
 
 
 def test_rows_of_a_box_in_the_box_are_facts_and_captions_are_none() -> None:
-    inner = '<table class="infobox infobox-subbox"><tr><th>Medals</th><td>3</td></tr></table>'
-    assert facts_of("<th>A</th><td>1</td>", f"<td colspan=2>Record{inner}</td>") == ["A: 1", "Record", "Medals: 3"]
+    innermost = "<table><tr><th>Silver</th><td>2</td></tr></table>"
+    inner = f'<table class="infobox infobox-subbox"><tr><th>Gold</th><td>1</td></tr><tr><td>{innermost}</td></tr><tr><th>Bronze</th><td>3</td></tr></table>'
+    facts = facts_of("<th>A</th><td>1</td>", f"<td colspan=2>Record{inner}</td>", "<th>Z</th><td>9</td>")
+    assert facts == ["A: 1", "Record", "Gold: 1", "Silver: 2", "Bronze: 3", "Z: 9"]
     html = '<table class="infobox"><caption>GONE</caption>loose<tr><td>x</td></tr></table><div class="infobox"><p>own</p><table><tr><td>y</td></tr></table></div>'
     assert split_sections(html, facts=True)[1].lines == ["loose", "x", "own", "y"]
 
@@ -380,6 +402,7 @@ def test_legends_and_lone_labels_are_set_apart_and_kept_beside_the_text(line: st
     [
         "Key players were missing: the captain = the coach.",
         "Key: the wind fell, and he won.",
+        "Key: the wind",
         "Key West hosted the race.",
         "Legend: he won everything there was to win.",
         "Usain Bolt, a living legend: fast, tall",
@@ -415,6 +438,10 @@ def test_rows_cells_and_items_are_never_labels_or_legends() -> None:
     assert table("<td colspan=2>Men</td>", "<td>1</td><td>2</td>", "<td colspan=2>Women</td>") == ["Men", "1; 2", "Women"]
     assert table("<th>Key</th><th>Value</th>", "<td>Q = x</td><td>1</td>") == ["Key: Q = x; Value: 1"]
     assert lines("<ul><li>Men</li><li>Women</li></ul>") == ["* Men", "* Women"]
+
+
+def test_a_legend_that_is_indented_is_one() -> None:
+    assert parted("<dl><dd><b>Key:</b> Q – qualified</dd></dl>") == ([], [": Key: Q – qualified"])
 
 
 def test_elements_that_the_page_marks_as_legends_are_set_apart_outside_of_cells() -> None:
@@ -491,6 +518,25 @@ def test_no_text_raises(text: str) -> None:
 @pytest.mark.parametrize("tag", ["b", "div", "ul><li", "dl><dd", "table><tr><td"])
 def test_nesting_deeper_than_pythons_stack_is_read_to_the_bottom(tag: str) -> None:
     assert words_of(f"<{tag}>" * 1100 + "w1q") == {"w1q"}
+
+
+def test_nesting_without_end_and_text_on_each_way_out_of_it_are_read_in_time() -> None:
+    assert words_of("<table><tr><td>a" * 30_000 + "w1q") == {"w1q"}
+    assert words_of("<ul><li>a" * 100_000 + "<li>b</ul>c" * 100_000 + "w1q") == {"w1q"}
+
+
+def test_a_page_of_more_elements_than_memory_may_hold_keeps_its_text() -> None:
+    html = "<table>" + "<tr><td>w1q</td><td>w2q</td></tr>" * 3 + "</table><ul><li>w3q</li></ul><h2>w4q</h2><p>w5q</p>"
+    tree, builder = visible_tree(html, max_elements=5)
+    assert text_of(tree).split() == ["w1q", "w2q"] * 3 + ["w3q", "w4q", "w5q"]
+    assert len(tree.find_all(True)) == 5
+    assert builder.headings == []
+
+
+def test_lists_are_indented_as_deep_as_anybody_reads() -> None:
+    deep = lines("<ul><li>a" * 200)
+    assert "".join(deep).count("a") == 200
+    assert max(len(line) - len(line.lstrip(" ")) for line in deep) == 100
 
 
 BLOCKS = "p div b span ul ol li dl dt dd h2 h3 br pre a sup math mi".split()

@@ -12,7 +12,7 @@ from pipeline.wiki.visible import LISTS, Line, is_legend, one_line, text_and_inn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAX_DEPTH = 50  # nobody reads deeper: the text stays, in one line
+_MAX_DEPTH = 50  # nobody reads deeper: the text stays, a line an item
 _INNER = LISTS | {"table"}
 
 
@@ -49,7 +49,7 @@ def _number(tag: Tag, attribute: str, otherwise: int) -> int:
 
 
 def _item_lines(item: Tag, mark: str, depth: int) -> Iterator[Line]:
-    text, inner = text_and_inner(item, _INNER if depth < _MAX_DEPTH else frozenset())
+    text, inner = text_and_inner(item, _INNER)
     if text:
         yield Line("text" if item.name == "dt" else "item", f"{'  ' * depth}{mark}{text}")
     for inside in inner:

@@ -49,7 +49,8 @@ INFOBOX_CLASSES = frozenset({"infobox", "infobox_v2", "infobox_v3", "sinottico"}
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 LISTS = frozenset({"ul", "ol", "dl"})
-_TABLE_PARTS = frozenset({"thead", "tbody", "tfoot", "tr", "td", "th", "caption"})
+_CELLS = frozenset({"td", "th"})
+_TABLE_PARTS = _CELLS | {"thead", "tbody", "tfoot", "tr", "caption"}
 _BUILT = HEADINGS | LISTS | _TABLE_PARTS | {"li", "dt", "dd", "table"}
 _PARAGRAPHS = frozenset({
     "address", "article", "aside", "blockquote", "center", "details", "div", "fieldset", "footer", "form", "header", "hr", "main", "nav",
@@ -62,6 +63,9 @@ _KEPT_ATTRIBUTES = ("id", "rowspan", "colspan", "start", "value")
 
 _HIDDEN = re.compile(r"(?<![-\w])(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _MAX_DEPTH = 500  # deeper than anybody reads, lists and tables are text: BeautifulSoup's work grows with the square of the depth
+_MAX_ALT = 100  # characters: a sign, not the description of a photograph
+_FILE_NAME = re.compile(r"\.(?:svg|png|jpe?g|gif|webp|tiff?)$", re.IGNORECASE)
+_MAX_ELEMENTS = 250_000  # about 300 MB of BeautifulSoup; a wiki's largest pages have half as many lists, items and cells
 _RAISED = re.compile(r"(?=.*[\d+−–=-])[\d+−–=()\s,./-]{1,40}", re.ASCII | re.DOTALL)
 _SUPERSCRIPTS = str.maketrans("0123456789+-−–=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻⁼⁽⁾")
 
@@ -79,8 +83,8 @@ class VisibleTree(LXMLTreeBuilder):
     When the page is read, `headings` are its headings in order, `infoboxes` the outermost boxes of facts if they are kept.
     """
 
-    def __init__(self, *, keep_infoboxes: bool) -> None:
-        """Prepare for one page."""
+    def __init__(self, *, keep_infoboxes: bool, max_elements: int) -> None:
+        """Prepare for one page; what comes after `max_elements` elements in the tree is text."""
         super().__init__(preserve_whitespace_tags=set(), string_containers={})
         self.headings: list[Tag] = []
         self.infoboxes: list[Tag] = []
@@ -88,7 +92,9 @@ class VisibleTree(LXMLTreeBuilder):
         self._marked = INFOBOX_CLASSES | {"legend"} if keep_infoboxes else frozenset({"legend"})
         self._open: list[str | None] = []  # of each open element, what its end writes; None: it is in the tree
         self._depth = 0  # how many of them are in the tree
+        self._room = max_elements
         self._skipping = 0  # how many elements are open in one that is dropped, itself among them
+        self._picture = ""  # what the last picture in the cell says to those who cannot see it
         self._formula: Formula | None = None
         self._raised: list[str] | None = None  # the text so far of an open <sup>
         self._formula_at = self._raised_at = self._infobox_at = -1  # where in _open these began
@@ -108,6 +114,8 @@ class VisibleTree(LXMLTreeBuilder):
                 self._begin_formula(name, attributes)
             elif name in DROPPED_ELEMENTS or (attributes and self._is_dropped(attributes, classes)) or self._repeats_title(name):
                 self._skipping = 1
+                if name == "img":
+                    self._see_picture(attributes)
             else:
                 self._enter(name, attributes, classes)
 
@@ -125,6 +133,8 @@ class VisibleTree(LXMLTreeBuilder):
         if at == self._raised_at:
             self._end_raised()
         if writes is None:
+            if tag in _CELLS:
+                self._end_cell()
             self._depth -= 1
             super().end(tag)
         elif writes:
@@ -140,7 +150,7 @@ class VisibleTree(LXMLTreeBuilder):
             self._formula.data(cast("str", data))
         elif self._raised is not None:
             self._raised.append(cast("str", data))
-        elif not data.isspace() or self._current().name not in _FRAMES:  # in large tables, half of all texts are line ends between cells
+        elif not (data.isspace() and self._between_cells()):
             super().data(data)
 
     def comment(self, text: str | bytes) -> None:
@@ -165,8 +175,8 @@ class VisibleTree(LXMLTreeBuilder):
         return "hidden" in attributes or ("style" in attributes and _HIDDEN.search(attributes["style"]) is not None)
 
     def _enter(self, name: str, attributes: Mapping[str, str], classes: Collection[str]) -> None:
-        marked = bool(classes) and name not in _TABLE_PARTS and not self._marked.isdisjoint(classes)
-        if (name in _BUILT or marked) and self._depth < _MAX_DEPTH:
+        marked = bool(classes) and not self._marked.isdisjoint(classes)
+        if (name in _BUILT or marked) and self._depth < _MAX_DEPTH and self._room:
             self._build(name, attributes, marked=marked)
         elif name in _BLOCKS:
             self.data(PARAGRAPH_END)
@@ -180,8 +190,11 @@ class VisibleTree(LXMLTreeBuilder):
         kept: dict[str | bytes, str | bytes] = {key: attributes[key] for key in _KEPT_ATTRIBUTES if key in attributes} if attributes else {}
         if marked:
             kept["class"] = attributes["class"]
+        if name in _CELLS:
+            self._picture = ""
         super().start(name, kept)
         self._depth += 1
+        self._room -= 1
         if name in HEADINGS:
             self.headings.append(self._current())
         if marked and self._infobox_at < 0 and "legend" not in self._current()["class"]:
@@ -195,11 +208,26 @@ class VisibleTree(LXMLTreeBuilder):
         elif name == "sup":
             self._end_raised()
             self._raised, self._raised_at = [], len(self._open)
-        elif "mw-headline" in classes and self._current().name in HEADINGS:  # up to MediaWiki 1.43 the anchor is in the heading
+        elif "mw-headline" in classes:  # up to MediaWiki 1.43 the anchor is in the heading
             self._current()["id"] = attributes.get("id", "")
 
     def _current(self) -> Tag:
         return cast("Tag", cast("BeautifulSoup", self.soup).currentTag)
+
+    def _end_cell(self) -> None:
+        """Give a cell that is nothing but a picture the picture's words: the gold medal that stands for rank 1."""
+        words, self._picture = self._picture, ""
+        if words and not self._current().contents and not "".join(cast("BeautifulSoup", self.soup).current_data).strip():
+            super().data(words)
+
+    def _see_picture(self, attributes: Mapping[str, str]) -> None:
+        words = attributes.get("alt", "")
+        if self._infobox_at < 0 and len(words) <= _MAX_ALT and not _FILE_NAME.search(words) and not self._is_hidden(attributes):
+            self._picture = words
+
+    def _between_cells(self) -> bool:
+        """Say whether a cell or item has just begun or ended: in large tables, half of all texts are the line ends there."""
+        return not cast("BeautifulSoup", self.soup).current_data and self._current().name in _FRAMES
 
     def _begin_formula(self, name: str, attributes: Mapping[str, str]) -> None:
         apart = PARAGRAPH_END if name in _BLOCKS else ""
@@ -219,13 +247,14 @@ class VisibleTree(LXMLTreeBuilder):
             self.data(text.translate(_SUPERSCRIPTS) if _RAISED.fullmatch(text) else text)
 
 
-def visible_tree(html: str, *, keep_infoboxes: bool = False) -> tuple[BeautifulSoup, VisibleTree]:
+def visible_tree(html: str, *, keep_infoboxes: bool = False, max_elements: int = _MAX_ELEMENTS) -> tuple[BeautifulSoup, VisibleTree]:
     """Parse a page's HTML into the tree of what is visible, and the builder that knows its headings and infoboxes.
 
-    NUL and lone surrogates, at which lxml would stop, are taken out. Never raises for any text.
+    NUL and lone surrogates, at which lxml would stop, are taken out; what comes after `max_elements` headings, lists, items and cells
+    is text without such order, since no page may take all memory. Never raises for any text.
     """
     clean = html.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-    builder = VisibleTree(keep_infoboxes=keep_infoboxes)
+    builder = VisibleTree(keep_infoboxes=keep_infoboxes, max_elements=max_elements)
     with warnings.catch_warnings():  # a page that is just "a.html", or XHTML, is a page all the same
         warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
