@@ -19,7 +19,13 @@ say() { echo "$*" >&2; }
 
 # --- packages ---------------------------------------------------------------------------------------
 
-missing_packages() {
+missing_packages() { # their names on one line, or nothing
+    local names
+    names=$(each_missing_package)
+    echo "${names//$'\n'/ }"
+}
+
+each_missing_package() {
     [ -f $mediawiki/api.php ] || echo mediawiki
     local modules=""
     if command -v php >/dev/null; then modules=$(php -m); else echo php-cli; fi
@@ -31,7 +37,7 @@ missing_packages() {
 
 packages() {
     local missing
-    missing=$(missing_packages | xargs)
+    missing=$(missing_packages)
     [ -n "$missing" ] || return 0
     command -v apt-get >/dev/null \
         || fail "the wiki for the integration tests lacks packages – $missing – there is no apt-get here: run this on Debian (a container will do), or install what they hold"
@@ -48,7 +54,7 @@ packages() {
         fail "packages for the integration tests could not be installed – $missing – see apt-get's lines above: they must come from Debian 12 or later, main"
     fi
     rm -f "$log"
-    missing=$(missing_packages | xargs)
+    missing=$(missing_packages)
     [ -z "$missing" ] || fail "apt-get ended well, but something is still missing – $missing – is another PHP first in the PATH? $(command -v php || true)"
 }
 
