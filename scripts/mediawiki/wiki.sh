@@ -78,7 +78,7 @@ create() {
     [ ! -f "$work/created" ] || return 0
     say "creating the wiki in $work"
     rm -rf "$work/db" "$work/LocalSettings.php"
-    mkdir -p "$work/db"
+    mkdir -p "$work/db" "$work/cache"
     logged "$work/setup.log" php "$mediawiki/maintenance/install.php" --confpath "$work" --dbtype sqlite --dbpath "$work/db" --dbname wiki \
         --server "http://127.0.0.1:$(cat "$work/port")" --scriptpath /w --lang en --extensions Cite --skins Vector \
         --pass "$(head -c 18 /dev/urandom | base64 | tr -d '/+=')Aa1" "Test wiki" Admin
