@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 SCRIPT = ROOT / "scripts" / "mediawiki" / "wiki.sh"
-NEEDED = ("bash", "dirname", "grep", "head", "id", "mkdir", "mktemp", "rm", "sed", "tail", "xargs", "echo")
+NEEDED = ("bash", "dirname", "grep", "head", "id", "mkdir", "mktemp", "rm", "sed", "tail")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ $wgEnableEmail = false;
 $wgPingback = false;
 $wgRightsText = 'Creative Commons Attribution-ShareAlike 4.0';
 $wgRightsUrl = 'https://creativecommons.org/licenses/by-sa/4.0/';
+$wgCacheDirectory = dirname( $wgSQLiteDataDir ) . '/cache'; // Debian's own is the web server's
 $wgMainCacheType = $wgParserCacheType = CACHE_ACCEL; // APCu, shared by the server's workers
 if ( PHP_SAPI === 'cli' ) {
 	$wgMainCacheType = $wgParserCacheType = CACHE_NONE;

@@ -19,7 +19,13 @@ say() { echo "$*" >&2; }
 
 # --- packages ---------------------------------------------------------------------------------------
 
-missing_packages() {
+missing_packages() { # their names on one line, or nothing
+    local names
+    names=$(each_missing_package)
+    echo "${names//$'\n'/ }"
+}
+
+each_missing_package() {
     [ -f $mediawiki/api.php ] || echo mediawiki
     local modules=""
     if command -v php >/dev/null; then modules=$(php -m); else echo php-cli; fi
@@ -31,7 +37,7 @@ missing_packages() {
 
 packages() {
     local missing
-    missing=$(missing_packages | xargs)
+    missing=$(missing_packages)
     [ -n "$missing" ] || return 0
     command -v apt-get >/dev/null \
         || fail "the wiki for the integration tests lacks packages – $missing – there is no apt-get here: run this on Debian (a container will do), or install what they hold"
@@ -48,7 +54,7 @@ packages() {
         fail "packages for the integration tests could not be installed – $missing – see apt-get's lines above: they must come from Debian 12 or later, main"
     fi
     rm -f "$log"
-    missing=$(missing_packages | xargs)
+    missing=$(missing_packages)
     [ -z "$missing" ] || fail "apt-get ended well, but something is still missing – $missing – is another PHP first in the PATH? $(command -v php || true)"
 }
 
@@ -72,7 +78,7 @@ create() {
     [ ! -f "$work/created" ] || return 0
     say "creating the wiki in $work"
     rm -rf "$work/db" "$work/LocalSettings.php"
-    mkdir -p "$work/db"
+    mkdir -p "$work/db" "$work/cache"
     logged "$work/setup.log" php "$mediawiki/maintenance/install.php" --confpath "$work" --dbtype sqlite --dbpath "$work/db" --dbname wiki \
         --server "http://127.0.0.1:$(cat "$work/port")" --scriptpath /w --lang en --extensions Cite --skins Vector \
         --pass "$(head -c 18 /dev/urandom | base64 | tr -d '/+=')Aa1" "Test wiki" Admin

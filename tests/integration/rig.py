@@ -67,27 +67,30 @@ def free_port() -> int:
         return port
 
 
-@dataclass(frozen=True)
+@dataclass
 class RealWiki:
     """A MediaWiki that runs in a folder of its own."""
 
     folder: Path
     api_url: str
+    since: float = 0.0
 
     def faults(self, *faults: Fault) -> None:
         """From now on answer with these faults (none: as it should)."""
         (self.folder / "faults.json").write_text(json.dumps(faults), "utf-8")
 
     def forget(self) -> None:
-        """Begin a new log, without faults."""
+        """Begin a new log, without faults. What an earlier client left under way is not of it."""
         self.faults()
+        self.since = time.time()
         (self.folder / "requests.jsonl").write_text("")
 
     def requests(self) -> list[Request]:
         """Return what was asked since `forget`, in the order of the answers' ends."""
-        lines = (self.folder / "requests.jsonl").read_text("utf-8").splitlines()
-        logged: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        return [Request(**line, page=self._given(line)) for line in logged]
+        text = (self.folder / "requests.jsonl").read_text("utf-8")
+        whole = text[: text.rfind("\n") + 1]  # the last line may be in the making
+        logged: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        return [Request(**line, page=self._given(line)) for line in logged if line["began"] >= self.since]
 
     def _given(self, line: dict[str, Any]) -> str:
         """Return the title of the page that an answer gave whole; a client may ask by title, page or revision."""
