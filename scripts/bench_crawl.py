@@ -1,10 +1,12 @@
 """A whole `collect` of a live MediaWiki against wikipedia-api's own sequential loop over the same pages.
 
-    python scripts/bench_crawl.py API_URL [--topic FILE] [--rounds N] [--rate N] [--kills N]
+    python scripts/bench_crawl.py [DUMP.xml] [--topic FILE] [--rounds N] [--rate N] [--kills N] [--faults SHARE]
 
-Whole processes, side by side on the same server: seconds, CPU milliseconds a page beyond what a run of one page
-costs, requests a page, peak memory; the same again with nothing changed. With --kills, a run is killed (SIGKILL) so many times at
-random moments and then brought to its end: are the bytes the same? `scripts/mediawiki/wiki.sh` starts a wiki to measure against.
+Starts a MediaWiki (scripts/mediawiki/wiki.sh) with the sample's pages, or those of a MediaWiki export, and measures whole processes,
+side by side: seconds, CPU milliseconds a page beyond what a run of one page costs, requests a page, peak memory; the same
+again with nothing changed. With --kills, runs are killed (SIGKILL) so many times at random moments and brought to their end, with
+--faults, that share of the pages is first answered with a 429, as many with a 503, cut off, with no JSON, late, and with `maxlag`:
+are the bytes the same, and how often did the server give a page whole?
 """
 
 from __future__ import annotations
@@ -14,17 +16,25 @@ import hashlib
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from build_sample import export, sources
 
 from pipeline.records import Page
 from pipeline.store import RunFolder, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTACT = "bench@example.org"
@@ -40,6 +50,39 @@ for page in pages:
     len(page.text), len(page.sections), len(page.links)
 print(json.dumps({"requests": len(requests)}))
 """
+
+
+LATE, LAG = 2.0, 6.0  # seconds
+
+
+@contextmanager
+def wiki(dump: Path | None, work: Path) -> Iterator[str]:
+    """Serve a wiki while the block runs; yield its API's address."""
+    script = ROOT / "scripts" / "mediawiki" / "wiki.sh"
+    if dump is None:
+        dump = work / "sample.xml"
+        dump.write_text(export(sources()), "utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    started = subprocess.run(  # noqa: S603 (our own script)
+        [script, "start", work / "wiki", str(port), dump],
+        env={**os.environ, "STOP_WITH": str(os.getpid())},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    yield started.stdout.strip()
+    subprocess.run([script, "stop", work / "wiki"], check=True)  # noqa: S603
+
+
+def given(work: Path) -> Counter[str]:
+    """Return how often the wiki has given each revision whole since the log began, and begin a new log."""
+    log = work / "wiki" / "requests.jsonl"
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    log.write_text("")
+    whole = (line for line in lines if line["params"].get("action") == "parse" and line["real"] and line["status"] == 200 and not line["error"])
+    return Counter(line["params"]["oldid"] for line in whole)
 
 
 @dataclass(frozen=True)
@@ -66,7 +109,19 @@ def measured(command: list[str]) -> Measured:
 
 def collect(arguments: argparse.Namespace, folder: Path, *more: str) -> list[str]:
     """Return the command line of a collect into `folder`."""
-    command = [sys.executable, "-m", "pipeline.collect", "--api-url", arguments.api_url, "--contact", CONTACT, "--data", str(folder), "--quiet", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.collect",
+        "--api-url",
+        arguments.api_url,
+        "--contact",
+        CONTACT,
+        "--data",
+        str(folder),
+        "--quiet",
+        "--json",
+    ]
     return command + (["--topic", arguments.topic] if arguments.topic else []) + (["--rate", arguments.rate] if arguments.rate else []) + list(more)
 
 
@@ -77,8 +132,8 @@ def digests(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def side_by_side(arguments: argparse.Namespace, work: Path) -> Path:
-    """Measure both ways in turn; return the folder of the last run."""
+def side_by_side(arguments: argparse.Namespace, work: Path) -> tuple[Path, float]:
+    """Measure both ways in turn; return the folder of the last run, and its seconds."""
     one = measured(collect(arguments, work / "one", "--max-pages", "1"))
     first = measured(collect(arguments, work / "run-0"))
     titles = work / "titles.json"
@@ -100,50 +155,76 @@ def side_by_side(arguments: argparse.Namespace, work: Path) -> Path:
     again = measured(collect(arguments, folder))
     print(f"again, unchanged: {again.wall:.1f} s, {again.said['requests']} requests, {again.said['pages_fetched']} pages fetched")
     if ratios:
-        print(f"collect takes {median(ratios):.2f} of the sequential loop's time (median of {len(ratios)}); a run of one page takes {one.wall:.1f} s, {one.memory:.0f} MB")
-    return folder
+        print(
+            f"collect takes {median(ratios):.2f} of the sequential loop's time (median of {len(ratios)}); a run of one page takes {one.wall:.1f} s, {one.memory:.0f} MB"
+        )
+    return folder, first.wall
 
 
 def killed(arguments: argparse.Namespace, work: Path, reference: Path, seconds: float) -> None:
-    """Kill a run again and again at random moments, bring it to its end, compare."""
+    """Kill runs at random moments, one after the other, bring each to its end, compare; say what was fetched more than once."""
     rng = random.Random(0)
-    folder, kills, fetched = work / "killed", 0, 0
-    while kills < arguments.kills:
+    given(work)
+    for number in range(arguments.kills):
+        folder = work / f"killed-{number}"
         process = subprocess.Popen(collect(arguments, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        moment = rng.uniform(0.3, seconds)
         try:
-            process.wait(timeout=rng.uniform(0.2, seconds))
+            process.wait(timeout=moment)
         except subprocess.TimeoutExpired:
             process.kill()
-            kills += 1
         process.wait()
-        if process.returncode == 0:  # done before it could be killed: begin anew
-            fetched += compared(folder, reference)
-            folder = work / f"killed-{kills}"
-    measured(collect(arguments, folder))
-    print(f"killed {kills} times: {fetched + compared(folder, reference)} runs came to their end, all with the same bytes")
+        measured(collect(arguments, folder))
+        compare(folder, reference)
+        twice = sum(n - 1 for n in given(work).values())
+        print(f"killed after {moment:.1f} s (exit {process.returncode}), then to its end: the same bytes, {twice} pages fetched twice", flush=True)
 
 
-def compared(folder: Path, reference: Path) -> int:
-    """Compare a finished run with the one that was never killed."""
+def faulty(arguments: argparse.Namespace, work: Path, reference: Path) -> None:
+    """Let the wiki answer with faults, compare."""
+    revisions = [str(page.revision_id) for page in read_rows(RunFolder(reference).pages, Page) if page.status == "kept"]
+    rng = random.Random(0)
+    kinds: list[dict[str, Any]] = [
+        {"status": 429, "retry_after": "1"}, {"status": 503, "retry_after_date": 2}, {"body": '{"parse": {"te', "length": 5000},
+        {"body": "<html>a proxy</html>"}, {"sleep": LATE}, {"lag": LAG},
+    ]  # fmt: skip
+    each = max(1, round(arguments.faults * len(revisions)))
+    faults = [
+        {"match": f"action=parse.*oldid={oldid}( |$)|oldid={oldid} .*action=parse", **kind} for kind in kinds for oldid in rng.sample(revisions, each)
+    ]
+    (work / "wiki" / "faults.json").write_text(json.dumps(faults))
+    given(work)
+    done = measured(collect(arguments, work / "faulty"))
+    compare(work / "faulty", reference)
+    left = sum(fault.get("times", 1) for fault in json.loads((work / "wiki" / "faults.json").read_text()))
+    twice = sum(n - 1 for n in given(work).values())
+    print(f"{len(faults)} faults of {len(kinds)} kinds ({left} not met): {done.wall:.1f} s, the same bytes, {twice} pages fetched twice")
+
+
+def compare(folder: Path, reference: Path) -> None:
+    """End with an error if a finished run differs from the one that nothing disturbed."""
     if digests(folder) != digests(reference):
         sys.exit(f"error: {folder} and {reference} differ")
-    return 1
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("api_url")
+    parser.add_argument("dump", nargs="?", type=Path)
     parser.add_argument("--topic")
     parser.add_argument("--rate")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--faults", type=float, default=0.0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        folder = side_by_side(arguments, work)
-        if arguments.kills:
-            killed(arguments, work, folder, 6.0)
+        with wiki(arguments.dump, work) as arguments.api_url:
+            folder, seconds = side_by_side(arguments, work)
+            if arguments.faults:
+                faulty(arguments, work, folder)
+            if arguments.kills:
+                killed(arguments, work, folder, seconds)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ create() {
     rm -rf "$work/db" "$work/LocalSettings.php"
     mkdir -p "$work/db" "$work/cache"
     logged "$work/setup.log" php "$mediawiki/maintenance/install.php" --confpath "$work" --dbtype sqlite --dbpath "$work/db" --dbname wiki \
-        --server "http://127.0.0.1:$(cat "$work/port")" --scriptpath /w --lang en --extensions Cite --skins Vector \
+        --server "http://127.0.0.1:$(cat "$work/port")" --scriptpath /w --lang en --extensions Cite,TextExtracts --skins Vector \
         --pass "$(head -c 18 /dev/urandom | base64 | tr -d '/+=')Aa1" "Test wiki" Admin
     printf "\nrequire '%s/settings.php';\n" "$here" >>"$work/LocalSettings.php"
     touch "$work/created"
