@@ -155,6 +155,10 @@ class Example:
     verified_score: float | None
     """for a negative, 5-gram Jaccard of its context with the true one; for a positive, the round trip's F1"""
     source: str
+    evidence: str
+    """for a positive, the verbatim span of the context that proves the answer, if one is known"""
+    plausible_answer: str
+    """for a negative, what one might wrongly answer from the context, if there is such a thing"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ def positive(row: QA, section: Section, split: str) -> Example:
     how = f"round trip; {how}" if row.round_trip_f1 is not None else how
     return Example(
         stable_id("ex", row.qa_id, "positive", section.section_id), row.qa_id, split, "positive", section.context, section.section_id,
-        row.question, row.answer, True, how, row.round_trip_f1, row.source,
+        row.question, row.answer, True, how, row.round_trip_f1, row.source, row.evidence, "",
     )  # fmt: skip
 
 
@@ -24,5 +24,5 @@ def negative(row: QA, section: Section, split: str, kind: str, how: str, score: 
     """Return the example whose context does not answer the question."""
     return Example(
         stable_id("ex", row.qa_id, kind, section.section_id), row.qa_id, split, kind, section.context, section.section_id, row.question,
-        NO_ANSWER, False, how, score, row.source,
+        NO_ANSWER, False, how, score, row.source, "", "",
     )  # fmt: skip
