@@ -22,7 +22,8 @@ from conftest import ROOT, Result, environment, run
 
 from pipeline.errors import EndpointError, EndpointRefused
 from pipeline.ledger import Ledger
-from pipeline.llm.client import ChatClient, ChatReply, ChatRequest
+from pipeline.llm.chat import ChatReply, ChatRequest
+from pipeline.llm.client import ChatClient
 from pipeline.records import QA, RejectedQA, Section
 from pipeline.store import read_rows, sha256_of
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import EndpointError, EndpointRefused
-from pipeline.llm.client import ChatReply, ChatRequest
+from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.qa import checks
 from pipeline.qa.candidates import candidates
 from pipeline.qa.generate import Outcome, Plan, section_rows
