@@ -25,6 +25,7 @@ _PERMUTATIONS, _BANDS = 32, 8  # finds 0.89 of the pairs at 0.7, 0.99 at 0.8
 _ANSWER_WORDS = 2
 _REMEMBERED = 4096
 _DIGIT = re.compile(r"\d")
+_LETTER = re.compile(r"(?<=\w )[A-Z]\b(?!')")
 _PLURAL_FROM = 4
 _TELLING = frozenset(
     "men man women woman boy girl male female gold silver bronze first second third fourth fifth last final semi team individual single double"
@@ -39,7 +40,7 @@ def marks(row: QA) -> list[int]:
     the answer it brings together those that may be the same.
     """
     stems, said = _stems(row.question), sorted(normalise_answer(row.answer).split(), key=lambda word: (-len(word), word))
-    telling = sorted(word for word in stems if word in _TELLING or _DIGIT.search(word))
+    telling = sorted(filter(_tells, stems))
     rows = _PERMUTATIONS // _BANDS
     values = _signature(stems).tolist() if stems else []
     bands = [("band", at, *values[at : at + rows], *telling) for at in range(0, len(values), rows)]
@@ -52,11 +53,16 @@ def same_question(one: QA, other: QA) -> bool:
         return True
     a, b = _stems(one.question), _stems(other.question)
     differing = a ^ b
-    if len(a & b) < ALIKE * len(a | b) or differing & _TELLING or any(map(_DIGIT.search, differing)):
+    if len(a & b) < ALIKE * len(a | b) or any(map(_tells, differing)):
         return False
     if token_f1(one.answer, other.answer) < SAME_ANSWER:
         return False
     return not differing & (_names(one.question) | _names(other.question))
+
+
+def _tells(word: str) -> bool:
+    """Tell whether two questions that differ in this word are two."""
+    return word in _TELLING or len(word) == 1 or bool(_DIGIT.search(word))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -66,7 +72,8 @@ def _sequence(question: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _stems(question: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in _sequence(question) if word not in STOP_WORDS and len(word) > 1)
+    letters = _LETTER.findall(question)  # group A and group B: the first of them is no article
+    return frozenset((*(_stem(word) for word in _sequence(question) if word not in STOP_WORDS and len(word) > 1), *letters))
 
 
 def _stem(word: str) -> str:
