@@ -206,7 +206,7 @@ class ChatClient:
         Raises Passing where another may succeed, EndpointError where none would.
         """
         await self.slots.take(first=tries.sent > 0)
-        window, sent, good = self.slots.limit.window, False, False
+        window, began, sent, good = self.slots.limit.window, time.monotonic(), False, False
         try:
             self._may_send(request, tries)
             tries.sent, sent = tries.sent + 1, True
@@ -225,11 +225,11 @@ class ChatClient:
             raise
         finally:
             if sent:
-                self._note_end(window, good=good)
+                self._note_end(window, time.monotonic() - began, good=good)
             self.slots.give()
 
-    def _note_end(self, window: int, *, good: bool) -> None:
-        pause = self.slots.limit.came(window, time.monotonic(), good=good, starved=self.slots.starved)
+    def _note_end(self, window: int, seconds: float, *, good: bool) -> None:
+        pause = self.slots.limit.came(window, time.monotonic(), good=good, seconds=seconds, starved=self.slots.starved)
         if pause:
             self.slots.pause(pause)
 

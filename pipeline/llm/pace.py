@@ -2,7 +2,7 @@
 
 `Limit` is additive increase and multiplicative decrease (Chiu and Jain 1989) with two thoughts more: a
 decrease that leaves the share of refusals as it was did not help and is taken back, and the first climb
-(a doubling, as in TCP's slow start) ends where more calls at once bring no more replies. `Patience` cuts
+(a doubling, as in TCP's slow start) ends where twice the calls only take twice the time. `Patience` cuts
 calls that take far longer than the others. `Slots` hands the places out.
 """
 
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_START = 8
-_FEWEST = 8  # replies from which a share can be told
+_START = 16
+_FEWEST, _TO_JUDGE = 8, 20  # replies after which the limit is thought about; where some are refusals
 _TOLERATED = 0.05  # share of refusals at which nothing is changed
 _STORM = 0.9
 _HELPED = 0.7  # a decrease helped if the share fell below this part of what it was
-_PAYS = 1.2  # twice the calls must bring at least this many times the replies
+_QUEUED = 1.7  # twice the calls that take so many times as long: they only wait in a queue
 _HOLD_SECONDS, _LONGEST_HOLD = 15.0, 120.0
 _LONGEST_PAUSE = 30.0
 _CUT_FLOOR, _FIRST_CUT, _CUT_FACTOR = 15.0, 30.0, 6.0
@@ -41,12 +41,16 @@ class Limit:
     climbing: bool = True
     _good: int = 0
     _bad: int = 0
-    _since: float = 0.0
-    _rate: float = 0.0
+    _took: float = 0.0
+    """seconds of the good answers of this window, together"""
+    _before: float = 0.0
+    """seconds a good answer took before the limit was doubled"""
+    _climb_again: float = 0.0
     _borne: float = 0.0
     """the share of refusals that does not depend on us"""
     _cut_from: float = 0.0
     _cut_share: float = 0.0
+    _cut_climbing: bool = False
     _hold: float = _HOLD_SECONDS
     _hold_until: float = 0.0
     _storms: int = 0
@@ -54,18 +58,20 @@ class Limit:
     def __post_init__(self) -> None:
         self.value = float(min(self.ceiling, _START))
 
-    def came(self, window: int, now: float, *, good: bool, starved: bool = False) -> float:
+    def came(self, window: int, now: float, *, good: bool, seconds: float, starved: bool = False) -> float:
         """Count the answer to a call that was sent under `window`; return how many seconds nothing should be sent now (mostly 0).
 
-        `starved`: fewer calls were wanted than the limit allows, so that nothing is learnt from a low rate.
+        `seconds`: how long it took. `starved`: fewer calls were wanted than the limit allows, so that it need not grow.
         """
         if window != self.window:
             return 0.0
-        self._good, self._bad = self._good + good, self._bad + (not good)
-        if self._good + self._bad < (1 if self._storms else max(_FEWEST, int(self.value))):
+        self._good, self._bad, self._took = self._good + good, self._bad + (not good), self._took + good * seconds
+        enough = self.value / 2 if self.climbing else self.value
+        n = self._good + self._bad
+        if n < (1 if self._storms else max(_FEWEST, int(enough))) or (self._good and self._bad and n < _TO_JUDGE):
             return 0.0
         pause = self._close(now, starved=starved)
-        self.window, self._good, self._bad, self._since = self.window + 1, 0, 0, now + pause
+        self.window, self._good, self._bad, self._took = self.window + 1, 0, 0, 0.0
         return pause
 
     def _close(self, now: float, *, starved: bool) -> float:
@@ -78,38 +84,43 @@ class Limit:
             self._borne = 0.0
         slack = _TOLERATED + (1 / math.sqrt(n) if self._borne else 0.0)
         if share - self._borne <= slack:
-            self._healthy(share, self._good / max(now - self._since, 1e-6), starved=starved)
+            self._cut_from = 0.0
+            self._borne += 0.3 * min(0.0, share - self._borne)
+            self._healthy(now, self._took / max(1, self._good), starved=starved)
         elif self._cut_from and share > _HELPED * self._cut_share:
             self._take_back(share, now)
         else:
-            self._cut_from, self._cut_share = self.value, share
+            self._cut_from, self._cut_share, self._cut_climbing = self.value, share, self.climbing
             self.value = max(1.0, self.value * (1 - (share - self._borne)))
-            self.climbing = False
+            self.climbing, self._climb_again = False, 0.0
         return 0.0
 
     def _storm(self) -> float:
         """Nothing goes through: one call at a time, with pauses that double, and a new climb afterwards."""
-        self.value, self.climbing, self._rate, self._cut_from, self._borne = 1.0, True, 0.0, 0.0, 0.0
+        self.value, self.climbing, self._before, self._cut_from, self._borne = 1.0, True, 0.0, 0.0, 0.0
         self._storms += 1
         return min(_LONGEST_PAUSE, 2.0 ** (self._storms - 1))
 
     def _take_back(self, share: float, now: float) -> None:
-        self.value, self._cut_from, self._borne, self.climbing = self._cut_from, 0.0, share, True
+        self.value, self._cut_from, self._borne, self.climbing, self._before = self._cut_from, 0.0, share, self._cut_climbing, 0.0
         self._hold_until = now + self._hold
         self._hold = min(_LONGEST_HOLD, 2 * self._hold)
-        self._rate = 0.0
 
-    def _healthy(self, share: float, rate: float, *, starved: bool) -> None:
-        self._cut_from = 0.0
-        self._borne += 0.3 * min(0.0, share - self._borne)
-        if starved or self.value >= self.ceiling:
-            return
-        if not self.climbing:
-            self.value = min(self.ceiling, self.value + max(1.0, self.ceiling / 16))
-        elif rate >= _PAYS * self._rate:
-            self._rate, self.value = rate, min(self.ceiling, 2 * self.value)
-        else:
+    def _healthy(self, now: float, seconds: float, *, starved: bool) -> None:
+        """Grow: by doubling as long as the calls do not only queue, after a decrease step by step."""
+        if self._climb_again and now >= self._climb_again:
+            self.climbing, self._climb_again, self._before = True, 0.0, 0.0
+        if self.climbing and self._before and seconds > _QUEUED * self._before:
+            self.value, self.climbing, self._climb_again = max(1.0, self.value / 2), False, now + self._hold
+            self._hold = min(_LONGEST_HOLD, 2 * self._hold)
+        elif self.value >= self.ceiling:
             self.climbing = False
+        elif starved or self._climb_again:
+            return
+        elif self.climbing:
+            self._before, self.value = seconds, min(self.ceiling, 2 * self.value)
+        else:
+            self.value = min(self.ceiling, self.value + max(0.25, self.value / 12))
 
 
 @dataclass(slots=True)
