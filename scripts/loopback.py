@@ -109,7 +109,7 @@ def _first_words(sentence: str) -> str:
 
 def completion(body: dict[str, Any], content: str) -> dict[str, Any]:
     """Return a completion in OpenAI's form; four characters are a token here."""
-    tokens_in, tokens_out = max(1, len(json.dumps(body)) // 4), max(1, len(content) // 4)
+    tokens_in, tokens_out = max(1, len(json.dumps(body, ensure_ascii=False)) // 4), max(1, len(content) // 4)
     return {
         "id": "chatcmpl-loopback", "object": "chat.completion", "created": 1, "model": body.get("model", ""),
         "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop", "logprobs": None}],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.llm.faults import wait_asked
-from pipeline.llm.pace import Limit, Patience, Slots, seconds_of, wait_for_quota
+from pipeline.llm.pace import Limit, Patience, Slots, quota_of, seconds_of
 
 CEILING = 64
 
@@ -167,16 +167,17 @@ def test_durations_of_rate_limit_headers_are_read(text: str, seconds: float | No
     assert seconds_of(text) == (pytest.approx(seconds) if seconds is not None else None)
 
 
-@pytest.mark.parametrize(("headers", "wait"), [
-    ({}, 0), ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "60s"}, 0),
-    ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6s"}, 6),
-    ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6s", "x-ratelimit-limit-requests": "60"}, 0.1),
-    ({"x-ratelimit-remaining-tokens": "100", "x-ratelimit-reset-tokens": "1m", "x-ratelimit-limit-tokens": "1100"}, 24),
-    ({"x-ratelimit-remaining-tokens": "600", "x-ratelimit-reset-tokens": "1m"}, 0),
-    ({"x-ratelimit-remaining-requests": "nan", "x-ratelimit-remaining-tokens": "many"}, 0),
+@pytest.mark.parametrize(("headers", "pause", "spacing"), [
+    ({}, 0, 0), ({"x-ratelimit-remaining-requests": "500", "x-ratelimit-reset-requests": "60s"}, 0, 0),
+    ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6s"}, 6, 0),
+    ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6s", "x-ratelimit-limit-requests": "60"}, 0.1, 0.1),
+    ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "5.5s", "x-ratelimit-limit-requests": "60"}, 0, 0.1),
+    ({"x-ratelimit-remaining-tokens": "100", "x-ratelimit-reset-tokens": "1m", "x-ratelimit-limit-tokens": "1100"}, 24, 30),
+    ({"x-ratelimit-remaining-tokens": "600", "x-ratelimit-reset-tokens": "1m"}, 0, 0),
+    ({"x-ratelimit-remaining-requests": "nan", "x-ratelimit-remaining-tokens": "many"}, 0, 0),
 ])  # fmt: skip
-def test_a_quota_that_is_used_up_is_waited_for_until_the_next_call_fits(headers: dict[str, str], wait: float) -> None:
-    assert wait_for_quota(headers, 500) == pytest.approx(wait)
+def test_a_quota_is_kept_to(headers: dict[str, str], pause: float, spacing: float) -> None:
+    assert quota_of(headers, 500, 16) == (pytest.approx(pause), pytest.approx(spacing))
 
 
 @pytest.mark.parametrize(("headers", "wait"), [

@@ -62,6 +62,11 @@ class ChatRequest:
         return {name: value for name, value in body.items() if name not in refused}
 
 
+def wire(body: dict[str, Any]) -> bytes:
+    """Return a body as it is sent: no escapes that need not be, no spaces."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 @lru_cache(maxsize=16)
 def _parsed(schema: str) -> Any:
     return json.loads(schema)

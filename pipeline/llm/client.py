@@ -9,7 +9,6 @@ answer means is `faults.py`'s; here is what happens then: again (tenacity), give
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections import Counter
@@ -19,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pipeline import __version__
 from pipeline.errors import EndpointError, EndpointRefused, InputError, NotAsked, PipelineError, RequestRefused
 from pipeline.llm.budget import Budget
-from pipeline.llm.chat import DISPENSABLE, LEDGER_KIND, ChatReply, ChatRequest, entry_of, fault_of, key_of, reply_of
+from pipeline.llm.chat import DISPENSABLE, LEDGER_KIND, ChatReply, ChatRequest, entry_of, fault_of, key_of, reply_of, wire
 from pipeline.llm.faults import ANEW, BUSY, BUSY_STATUS, FAULT, GARBLED, HANG, TRIES, Passing, Where, fault_for
-from pipeline.llm.pace import Limit, Patience, Slots, wait_for_quota
+from pipeline.llm.pace import Limit, Patience, Slots, quota_of
 from pipeline.settings import USER_AGENT_NAME
 
 if TYPE_CHECKING:
@@ -249,7 +248,7 @@ class ChatClient:
         """
         import aiohttp
 
-        data = json.dumps(body).encode()
+        data = wire(body)
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._patience.after(cuts)) as limit:
@@ -278,9 +277,7 @@ class ChatClient:
 
         Raises Passing, RequestRefused or EndpointRefused otherwise.
         """
-        pause = wait_for_quota(answer.headers, self._tokens_a_call(request)) if "x-ratelimit-remaining-requests" in answer.headers else 0.0
-        if pause:
-            self.slots.pause(min(pause, _LONGEST_WAIT))
+        self._heed_quota(answer.headers, request)
         said = self._safe(answer.body)
         if answer.status == 200:  # noqa: PLR2004
             fault, usage = fault_of(answer.body)
@@ -296,6 +293,14 @@ class ChatClient:
             raise RequestRefused(fault_found.what, fault_found.value, fault_found.do)  # others were answered: it is about this one
         raise fault_found
 
+    def _heed_quota(self, headers: Mapping[str, str], request: ChatRequest) -> None:
+        if "x-ratelimit-remaining-requests" in headers or "x-ratelimit-remaining-tokens" in headers:
+            tokens = self.spent.tokens / self.spent.calls if self.spent.calls else float(request.max_tokens)
+            pause, spacing = quota_of(headers, tokens, self.slots.limit.value)
+            self.slots.space(spacing)
+            if pause:
+                self.slots.pause(min(pause, _LONGEST_WAIT))
+
     def _learn(self, said: str, sent: dict[str, Any]) -> None:
         """Find out from a refusal that a parameter is not taken; the request is sent anew without it.
 
@@ -305,9 +310,6 @@ class ChatClient:
         if refused:
             self.refused.add(refused)
             raise Passing(ANEW, "the endpoint refuses a parameter", f"{self._url}: {said}", "see what it says")
-
-    def _tokens_a_call(self, request: ChatRequest) -> float:
-        return self.spent.tokens / self.spent.calls if self.spent.calls else float(request.max_tokens)
 
     def _note_success(self, seconds: float) -> None:
         self._last_good, self._asked_to_wait, self._failed, self._refusals = time.monotonic(), 0.0, 0, 0

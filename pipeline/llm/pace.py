@@ -13,7 +13,7 @@ import math
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,7 +158,7 @@ class Slots:
     def __init__(self, limit: Limit, clock: Callable[[], float]) -> None:
         """Open with one place; `clock` gives seconds that never go back."""
         self.limit, self.in_flight, self.open, self.closed = limit, 0, False, False
-        self._clock, self._paused_until = clock, 0.0
+        self._clock, self._paused_until, self._spacing = clock, 0.0, 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -177,6 +177,8 @@ class Slots:
                 self._wake()  # the place may have been meant for this one
                 raise
         self.in_flight += 1
+        if self._spacing:
+            self.pause(self._spacing)
 
     def give(self) -> None:
         """Give a place back."""
@@ -189,6 +191,10 @@ class Slots:
         if until > self._paused_until:
             self._paused_until = until
             asyncio.get_running_loop().call_later(seconds + 0.001, self._wake)
+
+    def space(self, seconds: float) -> None:
+        """Let so much time pass between two calls, from now on (0: none)."""
+        self._spacing = seconds
 
     def opened(self) -> None:
         """The endpoint has answered well: as many at once as the limit says, from now on."""
@@ -230,21 +236,30 @@ def seconds_of(text: str) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def wait_for_quota(headers: Mapping[str, str], tokens: float) -> float:
-    """Return how many seconds to send nothing, from `x-ratelimit-*`: until the next request, and `tokens` more, are allowed.
+class Quota(NamedTuple):
+    """How long to send nothing, and how long to wait between two calls then (in seconds)."""
 
-    A bucket that is refilled steadily has what is needed before it is full.
+    pause: float
+    spacing: float
+
+
+def quota_of(headers: Mapping[str, str], tokens: float, at_once: float) -> Quota:
+    """Read `x-ratelimit-*`: what is left for calls of so many tokens, `at_once` of them in flight.
+
+    A bucket that is refilled steadily has room for the next call before it is full; while it has room for
+    fewer calls than may be in flight, they go out no faster than it is refilled.
     """
-    longest = 0.0
+    pause = spacing = 0.0
     for what, needed in (("requests", 1.0), ("tokens", tokens)):
-        left = _number(headers.get(f"x-ratelimit-remaining-{what}"))
-        if left is None or left >= needed:
+        left, size = _number(headers.get(f"x-ratelimit-remaining-{what}")), _number(headers.get(f"x-ratelimit-limit-{what}")) or 0.0
+        if left is None or left >= needed * at_once:
             continue
         reset = seconds_of(headers.get(f"x-ratelimit-reset-{what}", "")) or 0.0
-        size = _number(headers.get(f"x-ratelimit-limit-{what}")) or 0.0
-        missing = min(1.0, (needed - left) / (size - left)) if size > left else 1.0
-        longest = max(longest, reset * missing)
-    return longest
+        if left < needed:
+            pause = max(pause, reset * min(1.0, (needed - left) / (size - left)) if size > left else reset)
+        if size > left:
+            spacing = max(spacing, min(reset, needed * reset / (size - left)))
+    return Quota(pause, spacing)
 
 
 def _number(text: str | None) -> float | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.qa.generate import Plan
     from pipeline.records import Section
 
-_MESSAGE_TOKENS = 4  # what a chat format adds to a message
+_MESSAGE_TOKENS, _SCHEMA_TOKENS = 4, 25  # what a chat format adds to a message, and to a schema
 _QUESTION, _ANSWER, _FRAME = 18, 6, 16  # tokens of a question, a short answer, and the JSON around an item
 _SENTENCE_END = re.compile(r"[.!?。]\s|\n")
 
@@ -61,8 +61,8 @@ def _sentence(section: Section) -> float:
 def _question_first(plan: Plan, count: Callable[[str], int], paid: Callable[[str], bool]) -> Callable[[Section], Estimate]:
     """One call writes all questions; with a round trip each is asked again."""
     empty = count(context_of("", "", ""))
-    writes = _tokens(prompts.questions("", plan.per_section), count) + count(prompts.QA_SCHEMA) - empty
-    reads = _tokens(prompts.answer("", ""), count) + count(prompts.ANSWER_SCHEMA) - empty + _QUESTION
+    writes = _tokens(prompts.questions("", plan.per_section), count) + count(prompts.QA_SCHEMA) + _SCHEMA_TOKENS - empty
+    reads = _tokens(prompts.answer("", ""), count) + count(prompts.ANSWER_SCHEMA) + _SCHEMA_TOKENS - empty + _QUESTION
 
     def of_section(section: Section) -> Estimate:
         said = _FRAME + _ANSWER + _sentence(section)
