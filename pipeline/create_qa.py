@@ -10,6 +10,8 @@ Examples
       what it would take: calls, tokens, US dollars; nothing is sent
   OPENAI_API_KEY=… python -m pipeline.create_qa --model gpt-5-mini --max-cost 5
       OpenAI, and no more than that
+  OPENAI_API_KEY=… python -m pipeline.create_qa --model gpt-5-mini --batch
+      the same through the Batch API: half the price, within a day
   python -m pipeline.create_qa --base-url http://127.0.0.1:8000/v1 --model qwen3-8b
       vLLM, llama.cpp, Ollama: any OpenAI-compatible endpoint
   python -m pipeline.create_qa --import olympics_qa.csv
@@ -29,6 +31,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
+import shutil
 import signal
 from collections import Counter
 from contextlib import contextmanager
@@ -44,7 +47,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cli import Run
+    from pipeline.llm.batch import Collector
     from pipeline.llm.budget import Budget
+    from pipeline.llm.chat import ChatRequest
     from pipeline.llm.client import ChatClient
     from pipeline.qa.generate import Outcome, Plan
     from pipeline.workbench import Workbench
@@ -68,11 +73,12 @@ EMBEDDED_TIMEOUT = 600.0
 @settings.max_cost
 @settings.max_total_tokens
 @settings.prices
+@settings.batch
 @settings.dry_run
 def main(
     run: Run, import_csv: Path | None, model: str | None, base_url: str | None, questions_per_section: int, style: str | None,
     round_trip: float | None, limit: int | None, concurrency: int, timeout: float, max_cost: float | None, max_total_tokens: int | None,
-    prices: Path | None, dry_run: bool,
+    prices: Path | None, batch: bool, dry_run: bool,
 ) -> cli.Outcome:  # fmt: skip
     """Sections → questions and answers, each with the sentence that proves it."""
     if import_csv is not None:
@@ -85,13 +91,15 @@ def main(
     style = style or ("answer-first" if embedded else "question-first")
     round_trip = round_trip if round_trip is not None else (0.6 if style == "answer-first" else 0.0)
     plan = Plan(model, style, questions_per_section, round_trip)
-    price = None if embedded else price_of(model, prices)
+    if embedded and batch:
+        raise InputError("--batch is for endpoints with a Batch API", f"--model {settings.EMBEDDED_MODEL}", "name a model of such an endpoint")
+    price = None if embedded else price_of(model, prices, batch=batch)
     if max_cost is not None and price is None and not embedded:
         raise InputError("no price is known for this model", model, "name a table that has it with --prices, or use --max-total-tokens")
     budget = Budget(price, max_cost, max_total_tokens)
     if dry_run:
         return _estimated(run, plan, limit, budget)
-    return _generate(run, plan, limit, Calls(base_url, embedded, concurrency, timeout, budget))
+    return _generate(run, plan, limit, Calls(base_url, embedded, batch, concurrency, timeout, budget))
 
 
 def _which_model(model: str | None, base_url: str | None, *, paid: bool) -> tuple[str, bool]:
@@ -115,6 +123,7 @@ class Calls:
 
     base_url: str | None
     embedded: bool
+    batch: bool
     at_once: int
     timeout: float
     budget: Budget
@@ -168,7 +177,7 @@ def _generate(run: Run, plan: Plan, limit: int | None, calls: Calls) -> cli.Outc
     if calls.embedded:
         run.say(f"create_qa: no key and no endpoint named – using the embedded model {plan.model} (small: expect few rows)")
     with Workbench(QA, RejectedQA) as bench:
-        failure = _ask(run, plan, limit, calls, bench)
+        failure = (_ask_in_batches if calls.batch else _ask)(run, plan, limit, calls, bench)
         spent = calls.budget.spent
         if failure and not spent.calls and not spent.from_ledger:
             raise failure  # nothing came of it: what was there before stays as it is, and stays finished
@@ -202,6 +211,75 @@ def _ask(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench
     return client.stopped
 
 
+def _ask_in_batches(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
+    """Have rows made through the Batch API, a round after the other until nothing is wanted any more; return why not all, where that is so."""
+    import openai
+
+    from pipeline.ledger import Ledger
+    from pipeline.llm.batch import Collector, Desk, write_files
+    from pipeline.llm.batchbook import BatchBook
+    from pipeline.llm.client import ChatClient, address, key_from_environment
+
+    folder, key, url = run.folder.root / "batches", key_from_environment(), address(calls.base_url)
+    failure: PipelineError | None = None
+    probed = False
+    _know_sections(run, limit, bench)
+    with Ledger(run.folder.ledger) as ledger, openai.OpenAI(base_url=url, api_key=key, max_retries=5) as sdk:
+        book = BatchBook(ledger)
+        desk = Desk(book, sdk, folder, calls.budget, run.say)
+        probe = ChatClient(ledger, plan.model, url, key, 1, calls.timeout, calls.budget)
+        try:
+            desk.finish_all()
+            while (round_ := _collected(run, plan, limit, bench, Collector(ledger, book, calls.budget))).wanted and round_.first:
+                if not probed:
+                    asyncio.run(_probed(probe, round_.first))
+                    probed = True
+                write_files(book, folder, probe.refused, desk.most)
+                desk.finish_all()
+            failure = round_.capped
+            shutil.rmtree(folder, ignore_errors=True)
+        except EndpointError as error:
+            failure = error
+            round_ = _collected(run, plan, limit, bench, Collector(ledger, book, calls.budget))
+    calls.budget.spent.from_ledger = max(0, round_.found - calls.budget.spent.calls)
+    return failure
+
+
+def _collected(run: Run, plan: Plan, limit: int | None, bench: Workbench, round_: Collector) -> Collector:
+    """Make what rows can be made from the ledger alone; what is missing is wanted afterwards."""
+    from pipeline.engines.local import run_jobs
+    from pipeline.qa.generate import section_rows
+
+    search = _search(run) if plan.style == "answer-first" else lambda _question, _k: []
+    bench.clear()
+
+    async def work(job: tuple[int, Section]) -> None:
+        rows = await section_rows(job[1], plan, round_.complete, search)
+        _lay_down(bench, *job, rows)
+
+    asyncio.run(run_jobs(enumerate(_asked(run, limit)), work, 1, lambda _: None))
+    return round_
+
+
+async def _probed(probe: ChatClient, request: ChatRequest) -> None:
+    """Send one request by itself: a wrong key, an unknown model or parameters that are not taken show before a file is sent.
+
+    Raises EndpointRefused if the endpoint would refuse every other one too.
+    """
+    async with probe:
+        try:
+            await probe.complete(request)
+        except EndpointError:
+            if isinstance(probe.stopped, EndpointError):
+                raise probe.stopped from None
+
+
+def _lay_down(bench: Workbench, place: int, section: Section, rows: list[Outcome]) -> None:
+    bench.put(place, rows)
+    if any(isinstance(row, QA) or row.reason not in NO_REPLY for row in rows):
+        bench.reach(section.section_id)
+
+
 @contextmanager
 def _endpoint(calls: Calls) -> Iterator[tuple[str | None, str]]:
     if not calls.embedded:
@@ -227,9 +305,7 @@ async def _ask_all(run: Run, client: ChatClient, plan: Plan, limit: int | None, 
 
         def done(result: tuple[int, Section, list[Outcome]]) -> None:
             place, section, rows = result
-            bench.put(place, rows)
-            if any(isinstance(row, QA) or row.reason not in NO_REPLY for row in rows):
-                bench.reach(section.section_id)
+            _lay_down(bench, place, section, rows)
             kept.update(isinstance(row, QA) for row in rows)
             bar.step(1, kept=kept[True], rejected=kept[False], **_spent(client.budget))
 

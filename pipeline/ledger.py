@@ -99,6 +99,18 @@ class Ledger:
         with self._wrapped(), closing(self._db.cursor()) as cursor:
             return int(cursor.execute("SELECT count(*) FROM replies WHERE kind = ?", (kind,)).fetchone()[0])
 
+    @contextmanager
+    def database(self) -> Iterator[sqlite3.Connection]:
+        """Lend the database for tables that go with the replies; what it raises becomes a LedgerError. All of it counts, or nothing."""
+        with self._wrapped():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
     def close(self) -> None:
         """Close the file (the WAL is folded back into it)."""
         self._db.close()

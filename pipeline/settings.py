@@ -180,6 +180,10 @@ prices = click.option(
     "--prices", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="A table of prices (TOML) that goes before the shipped one, which is pipeline/llm/prices.toml.",
 )  # fmt: skip
+batch = click.option(
+    "--batch", is_flag=True,
+    help="Send through the Batch API: half the price, within a day. The command waits; stopped, it goes on when it is run again.",
+)  # fmt: skip
 dry_run = click.option("--dry-run", is_flag=True, help="Say how many calls, tokens and US dollars it would take, and send nothing.")
 
 trainer = click.option(

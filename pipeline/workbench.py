@@ -79,6 +79,12 @@ class Workbench:
         with _wrapped():
             self._db.executemany("INSERT INTO made VALUES (?, ?, ?, ?)", made)
 
+    def clear(self) -> None:
+        """Take away the rows laid down: they are made anew."""
+        with _wrapped():
+            self._db.execute("DELETE FROM made")
+            self._db.execute("UPDATE sections SET reached = 0")
+
     def made(self) -> Iterator[Any]:
         """Yield the rows laid down, in reading order."""
         with _wrapped():

@@ -58,12 +58,20 @@ class Config:
     batch_fail: str = ""
     batch_error: float = 0.0
     max_lines: int = MAX_LINES
+    full_above: int = 0
+    """lines of a batch above which the queue of tokens is full"""
+    hold_at: int = 0
+    """the request (counted from 1, whatever it asks) after which nothing is answered any more"""
+    hold: str = "before"
+    """before: that request is not carried out; after: it is, and nobody hears of it"""
 
 
 @dataclass
 class State:
     """What the endpoint has seen."""
 
+    steps: int = 0
+    held: bool = False
     requests: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
@@ -127,10 +135,11 @@ class Loopback:
 
     def __init__(self) -> None:
         self.config, self.state = Config(), State()
+        self.ending = asyncio.Event()
 
     def app(self) -> web.Application:
         """Return the routes."""
-        app = web.Application(client_max_size=2 * MAX_BYTES)
+        app = web.Application(client_max_size=2 * MAX_BYTES, middlewares=[self.gate])
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self.chat), web.get("/_stats", self.stats), web.post("/_config", self.configure),
@@ -140,6 +149,20 @@ class Loopback:
             ]
         )  # fmt: skip
         return app
+
+    @web.middleware
+    async def gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Count each request, and hold the one that is to be held for ever."""
+        self.state.steps += not request.path.startswith("/_")
+        at = self.state.steps
+        holding = self.config.hold_at and at >= self.config.hold_at and not request.path.startswith("/_")
+        if not (holding and self.config.hold == "before"):
+            response: web.StreamResponse = await handler(request)
+            if not holding:
+                return response
+        self.state.held = True
+        await self.ending.wait()
+        return web.Response()
 
     async def configure(self, request: web.Request) -> web.Response:
         """Set what the endpoint does; forget what it saw, unless `keep` is given."""
@@ -215,7 +238,7 @@ class Loopback:
 
     async def _respond(self, request: web.Request, body: dict[str, Any], named: str, fault: str, headers: dict[str, str]) -> web.StreamResponse:
         if fault == "hang":
-            await asyncio.sleep(86400)
+            await self.ending.wait()
         await asyncio.sleep(self.config.latency)
         if fault == "429":
             return problem(429, "Rate limit reached", "rate_limit_exceeded", {**headers, "Retry-After": f"{self.config.retry_after:g}"})
@@ -245,6 +268,7 @@ class Loopback:
         form = await request.post()
         uploaded: Any = form["file"]
         content = uploaded.file.read()
+        uploaded.file.close()
         if form.get("purpose") != "batch":
             return problem(400, "Invalid purpose", "invalid_purpose")
         if len(content) > MAX_BYTES:
@@ -253,7 +277,7 @@ class Loopback:
         return web.json_response(self._file(uploaded.filename, "batch", content))
 
     def _file(self, name: str, purpose: str, content: bytes) -> dict[str, Any]:
-        told = {
+        told: dict[str, Any] = {
             "id": f"file-{len(self.state.files) + 1}", "object": "file", "bytes": len(content), "created_at": int(time.time()), "filename": name,
             "purpose": purpose, "status": "processed",
         }  # fmt: skip
@@ -273,13 +297,13 @@ class Loopback:
 
     async def create_batch(self, request: web.Request) -> web.Response:
         """Begin a batch."""
-        asked = await request.json()
-        file = self.state.files.get(str(asked.get("input_file_id", "")))
+        asked: dict[str, Any] = await request.json()
+        file = self.state.files.get(asked.get("input_file_id", ""))
         if asked.get("endpoint") != "/v1/chat/completions" or asked.get("completion_window") != "24h" or file is None:
             return problem(400, "Invalid batch", "invalid_request_error")
         self.state.outcomes["batch"] += 1
         name = f"batch_{len(self.state.batches) + 1}"
-        batch = {
+        batch: dict[str, Any] = {
             "id": name, "object": "batch", "endpoint": asked["endpoint"], "errors": None, "input_file_id": asked["input_file_id"],
             "completion_window": "24h", "status": "validating", "output_file_id": None, "error_file_id": None, "created_at": int(time.time()),
             "metadata": asked.get("metadata"), "request_counts": {"total": 0, "completed": 0, "failed": 0},
@@ -306,7 +330,7 @@ class Loopback:
         return web.json_response(held["told"])
 
     def _advance(self, held: dict[str, Any]) -> None:
-        batch = held["told"]
+        batch: dict[str, Any] = held["told"]
         held["looks"] += 1
         if batch["status"] == "validating":
             errors = self._faults_of(self.state.files[batch["input_file_id"]]["content"])
@@ -323,7 +347,9 @@ class Loopback:
         faults = []
         if self.config.batch_fail:
             faults.append((self.config.batch_fail, "The batch was refused"))
-        if len(lines) > self.config.max_lines:
+        if self.config.full_above and len(lines) > self.config.full_above:
+            faults.append(("token_limit_exceeded", "Enqueued token limit reached"))
+        elif len(lines) > self.config.max_lines:
             faults.append(("too_many_tasks", f"The batch has {len(lines)} requests"))
         if len({line["custom_id"] for line in lines}) != len(lines):
             faults.append(("duplicate_custom_id", "Two requests have the same custom_id"))
@@ -394,17 +420,20 @@ def serving(**config: Any) -> Iterator[tuple[Loopback, str]]:
         await site.start()
         address.append(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
         started.set()
-        await stop.wait()
+        await endpoint.ending.wait()
         await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
-    stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
     thread.start()
     started.wait()
     try:
         yield endpoint, address[0]
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        loop.call_soon_threadsafe(endpoint.ending.set)
         thread.join()
         loop.close()
 

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from pipeline import __version__
 from pipeline.errors import EndpointError, EndpointRefused, InputError, NotAsked, PipelineError, RequestRefused
@@ -114,8 +115,8 @@ class ChatClient:
     async def __aenter__(self) -> Self:
         import aiohttp
 
-        self._url = (self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
-        host = check_address(self._url)
+        self._url = address(self.base_url)
+        host = urlsplit(self._url).hostname
         self.slots = Slots(Limit(self.concurrency), time.monotonic)
         self._patience = Patience(self.timeout, self.steady)
         self._halted = asyncio.Event()
@@ -366,18 +367,17 @@ def key_from_environment() -> str:
     return key or "no-key-needed"
 
 
-def check_address(base_url: str) -> str:
-    """Return the host of an endpoint's address.
+def address(base_url: str | None) -> str:
+    """Return the endpoint's address: the one given, or that of the environment, or OpenAI's.
 
     Raises EndpointRefused if it is no address.
     """
-    from urllib.parse import urlsplit
-
+    url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
     try:
-        parts = urlsplit(base_url)
+        parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         good = False
     if not good:
-        raise EndpointRefused("the endpoint's address is no URL", base_url, "write --base-url like http://127.0.0.1:8000/v1")
-    return parts.hostname or ""
+        raise EndpointRefused("the endpoint's address is no URL", url, "write --base-url like http://127.0.0.1:8000/v1")
+    return url
