@@ -19,6 +19,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -178,19 +179,35 @@ def kills(folder: Path, endpoint: Endpoint, n: int, work: Path) -> None:
     calm = fresh(folder, work / "calm")
     create(calm, endpoint)
     endpoint.configure()
-    killed, draw = fresh(folder, work / "killed"), random.Random(4)
+    killed, draw, flying = fresh(folder, work / "killed"), random.Random(4), []
     for _ in range(n):
         with subprocess.Popen(command(killed, endpoint)) as process:  # noqa: S603 (ours)
-            time.sleep(draw.uniform(0.3, 2.0))
+            time.sleep(draw.uniform(0.3, 1.2))
+            process.send_signal(signal.SIGSTOP)
+            flying.append(in_flight(killed, endpoint))
             process.kill()
         time.sleep(2 * LATENCY)
     create(killed, endpoint)
-    seen = endpoint.stats()
-    again = seen.get("sent_again", seen.get("dup_bodies", 0))
-    with Ledger(RunFolder(killed).ledger) as ledger:
-        most = ledger.count("chat")
     same = [(killed / name).read_bytes() == (calm / name).read_bytes() for name in ("qa.parquet", "rejected.parquet")]
-    print(f"{n} kills: {again} of {seen['requests']} requests sent again, {most} replies in the ledger; files the same: {same}")
+    told = f"{sent_again(endpoint.stats())} requests sent again, {sum(flying)} were in flight at the kills (at most {max(flying)} at one)"
+    print(f"{n} kills: {told}, {stored(killed)} replies in the ledger; files the same: {all(same)}")
+
+
+def sent_again(seen: dict[str, Any]) -> int:
+    """Return how many requests the endpoint got more than once."""
+    return int(seen.get("sent_again", seen.get("dup_bodies", 0)))
+
+
+def stored(folder: Path) -> int:
+    """Return how many replies a run's ledger holds."""
+    with Ledger(RunFolder(folder).ledger) as ledger:
+        return ledger.count("chat")
+
+
+def in_flight(folder: Path, endpoint: Endpoint) -> int:
+    """Return how many requests of a run that stands still have no reply in its ledger."""
+    seen = endpoint.stats()
+    return int(seen["requests"]) - sent_again(seen) - stored(folder)
 
 
 def faults(folder: Path, endpoint: Endpoint, work: Path) -> None:
