@@ -1,4 +1,4 @@
-"""python -m pipeline.create_qa [--model NAME] [--base-url URL] [--import NOTEBOOK_CSV] [--limit N] [--data DIR]
+"""python -m pipeline.create_qa [--model NAME] [--base-url URL] [--import NOTEBOOK_CSV] [--limit N] [--max-cost USD] [--data DIR]
 
 Sections → questions and answers, each with the sentence that proves it; every reply that did not become
 a row is kept with its reason.
@@ -6,12 +6,19 @@ a row is kept with its reason.
 Examples
   python -m pipeline.create_qa --limit 40
       the embedded model: small, free, here; says truthfully how little it can do
-  OPENAI_API_KEY=… python -m pipeline.create_qa --model gpt-5-mini
-      OpenAI
+  python -m pipeline.create_qa --model gpt-5-mini --dry-run
+      what it would take: calls, tokens, US dollars; nothing is sent
+  OPENAI_API_KEY=… python -m pipeline.create_qa --model gpt-5-mini --max-cost 5
+      OpenAI, and no more than that
+  OPENAI_API_KEY=… python -m pipeline.create_qa --model gpt-5-mini --batch
+      the same through the Batch API: half the price, within a day
   python -m pipeline.create_qa --base-url http://127.0.0.1:8000/v1 --model qwen3-8b
       vLLM, llama.cpp, Ollama: any OpenAI-compatible endpoint
   python -m pipeline.create_qa --import olympics_qa.csv
-      add the numbered questions and answers of a notebook's file
+      add the numbered questions and answers of a notebook's file, with the sections that the run lacks
+
+A call of it replaces the generated rows of the sections that it asks about and adds to all others; --force drops all that
+were generated (or, with --import, imported) before. What failed is asked again by the same command, what is there is not.
 
 Writes, in the run folder
   qa.parquet        question, answer, evidence (a verbatim span of the section), model, cost
@@ -22,24 +29,35 @@ Writes, in the run folder
 from __future__ import annotations
 
 import asyncio
+import heapq
 import os
+import shutil
+import signal
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
-from pipeline.errors import EndpointError, InputError, PipelineError
-from pipeline.records import QA, Rejected, RejectedQA, Section, stable_id
+from pipeline.errors import EndpointError, InputError, Interrupted, PipelineError
+from pipeline.records import QA, RejectedQA, Section, stable_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pipeline.cli import Run
-    from pipeline.qa.generate import Draft, Outcome, Plan
+    from pipeline.llm.batch import Collector
+    from pipeline.llm.budget import Budget
+    from pipeline.llm.chat import ChatRequest
+    from pipeline.llm.client import ChatClient
+    from pipeline.qa.generate import Outcome, Plan
+    from pipeline.workbench import Workbench
 
-ENDPOINTS_FAULT = "endpoint_error"
+NO_REPLY = ("endpoint_error", "not_asked")
+"""reasons of rows that another call of the command may bring"""
+JOBS_A_CALL = 8  # sections in work for each call in flight: one that waits to be sent again holds up no other
+EMBEDDED_TIMEOUT = 600.0
 
 
 @cli.stage("create_qa")
@@ -52,137 +70,220 @@ ENDPOINTS_FAULT = "endpoint_error"
 @settings.limit
 @settings.concurrency
 @settings.timeout
+@settings.max_cost
+@settings.max_total_tokens
+@settings.prices
+@settings.batch
+@settings.dry_run
 def main(
     run: Run, import_csv: Path | None, model: str | None, base_url: str | None, questions_per_section: int, style: str | None,
-    round_trip: float | None, limit: int | None, concurrency: int, timeout: float,
+    round_trip: float | None, limit: int | None, concurrency: int, timeout: float, max_cost: float | None, max_total_tokens: int | None,
+    prices: Path | None, batch: bool, dry_run: bool,
 ) -> cli.Outcome:  # fmt: skip
     """Sections → questions and answers, each with the sentence that proves it."""
-    from pipeline.llm.prompts import VERSION as PROMPTS
-    from pipeline.sources.given import read_sections
-    from pipeline.store import sha256_of
+    if import_csv is not None:
+        return _import(run, import_csv)
+    from pipeline.llm.budget import Budget, price_of
+    from pipeline.qa.generate import Plan
 
     run.require("collect")
-    model, embedded = _which_model(model, base_url) if import_csv is None else ("", False)
+    model, embedded = _which_model(model, base_url, paid=not dry_run)
     style = style or ("answer-first" if embedded else "question-first")
     round_trip = round_trip if round_trip is not None else (0.6 if style == "answer-first" else 0.0)
-    if import_csv is not None and not import_csv.is_file():
-        raise InputError("there is no such file", import_csv, "check --import")
-    chosen = {
-        "import": sha256_of(import_csv) if import_csv else None, "model": model, "style": style, "per_section": questions_per_section,
-        "round_trip": round_trip, "limit": limit, "prompts": PROMPTS,
-    }  # fmt: skip
-    inputs = {"sections": sha256_of(run.folder.sections)}
-    passes = _passes(run, inputs)
-    label = f"import {chosen['import']}" if import_csv else "generate"
-    entry = run.is_current(inputs, {"passes": passes}) if passes.get(label) == chosen else None
-    if entry:
-        return _outcome(run, entry["counts"], "create_qa: nothing to do, the rows are there already (--force does it anew)")
-    sections = read_sections(run.folder.sections)
-    before = _carried_over(run, sections)
-    if import_csv is not None:
-        kept, rejected, failure = _imported(import_csv, sections)
-        spent: dict[str, int] = {}
-    else:
-        if embedded:
-            run.say(f"create_qa: no key and no endpoint named – using the embedded model {model} (small: expect few rows)")
-        from pipeline.qa.generate import Plan
-
-        plan = Plan(model, style, questions_per_section, round_trip)
-        asked = _sample(sections, limit)
-        kept, rejected, spent, failure = _generated(run, asked, sections, plan, base_url, embedded, concurrency, timeout)
-    if failure and not kept and not rejected:
-        raise failure  # nothing came of it: what was there before stays as it is, and stays finished
-    outcome = _write(run, sections, (kept, rejected), before, label, failure)
-    if outcome.finish:
-        cli.finish(run, outcome, inputs, {"passes": {**passes, label: chosen}}, spent)
-    return outcome
+    plan = Plan(model, style, questions_per_section, round_trip)
+    if embedded and batch:
+        raise InputError("--batch is for endpoints with a Batch API", f"--model {settings.EMBEDDED_MODEL}", "name a model of such an endpoint")
+    price = None if embedded else price_of(model, prices, batch=batch)
+    if max_cost is not None and price is None and not embedded:
+        raise InputError("no price is known for this model", model, "name a table that has it with --prices, or use --max-total-tokens")
+    budget = Budget(price, max_cost, max_total_tokens)
+    if dry_run:
+        return _estimated(run, plan, limit, budget)
+    return _generate(run, plan, limit, Calls(base_url, embedded, batch, concurrency, timeout, budget))
 
 
-def _which_model(model: str | None, base_url: str | None) -> tuple[str, bool]:
+def _which_model(model: str | None, base_url: str | None, *, paid: bool) -> tuple[str, bool]:
     """Return the model's name and whether it is the embedded one. Nobody's money is spent unasked."""
     from pipeline.llm.embedded import MODEL_NAME, require_weights
 
-    paid = "--base-url" if base_url else next((name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(name)), "")
-    if model is None and paid:
-        raise InputError("which model?", f"{paid} is set, and no --model", "add --model NAME, or --model embedded")
+    costs = "--base-url" if base_url else next((name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(name)), "")
+    if model is None and costs:
+        raise InputError("which model?", f"{costs} is set, and no --model", "add --model NAME, or --model embedded")
     if model is None or model == settings.EMBEDDED_MODEL:
         require_weights()
         return MODEL_NAME, True
-    if not base_url and not os.environ.get("OPENAI_API_KEY") and not os.environ.get("OPENAI_BASE_URL"):
+    if paid and not base_url and not os.environ.get("OPENAI_API_KEY") and not os.environ.get("OPENAI_BASE_URL"):
         raise InputError("there is no key", "OPENAI_API_KEY is not set", "set it, or name an endpoint with --base-url")
     return model, False
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Where calls go, how many at once, how long each may take, and what they may cost."""
+
+    base_url: str | None
+    embedded: bool
+    batch: bool
+    at_once: int
+    timeout: float
+    budget: Budget
+
+
+def _asked(run: Run, limit: int | None) -> Iterator[Section]:
+    """Yield the sections that are asked about, in the file's order: `limit` of them, the same ones for the same run, spread over the pages."""
+    from pipeline.sources.given import each_section
+
+    path = run.folder.sections
+    if limit is None:
+        yield from each_section(path)
+        return
+    hashed = ((stable_id("draw", section.section_id), section.section_id) for section in each_section(path) if not section.duplicate_of)
+    wanted = {section_id for _, section_id in heapq.nsmallest(limit, hashed)}
+    yield from (section for section in each_section(path) if section.section_id in wanted)
+
+
+def _estimated(run: Run, plan: Plan, limit: int | None, budget: Budget) -> cli.Outcome:
+    from pipeline.ledger import Ledger
+    from pipeline.qa.estimate import estimate
+    from pipeline.text.tokens import token_counter
+
+    with Ledger(run.folder.ledger) as ledger:
+        found = estimate(_asked(run, limit), plan, token_counter("cl100k_base"), lambda key: ledger.get(key) is not None)
+    price = budget.price
+    cost = round(price.cost(found.tokens_in, found.tokens_out), 4) if price else None
+    money = f"about {cost:,.2f} USD (prices of {price.as_of})" if price else "no price is known for this model (--prices names a table)"
+    line = (
+        f"create_qa: {found.calls:,} calls for {found.sections:,} sections, about {found.tokens_in:,.0f} tokens in and {found.tokens_out:,.0f} out;"
+        f" {money}; {found.in_ledger:,} replies are here already; nothing was sent"
+    )
+    counts = {
+        "calls": found.calls, "in_ledger": found.in_ledger, "sections": found.sections, "sections_passed_over": found.passed_over,
+        "tokens_in": round(found.tokens_in), "tokens_out": round(found.tokens_out), "cost_usd": cost,
+    }  # fmt: skip
+    return cli.Outcome(counts, run.folder.qa, result=(line,), finish=False)
+
+
+def _generate(run: Run, plan: Plan, limit: int | None, calls: Calls) -> cli.Outcome:
+    from pipeline.llm.prompts import VERSION
+    from pipeline.store import sha256_of
+    from pipeline.workbench import Workbench
+
+    chosen = {**asdict(plan), "limit": limit, "prompts": VERSION}
+    inputs = {"sections": sha256_of(run.folder.sections)}
+    passes = _passes(run, inputs)
+    entry = run.is_current(inputs, {"passes": passes}) if passes.get("generate") == chosen else None
+    if entry:
+        return _outcome(run, entry["counts"], "create_qa: nothing to do, the rows are there already (--force does it anew)")
+    if calls.embedded:
+        run.say(f"create_qa: no key and no endpoint named – using the embedded model {plan.model} (small: expect few rows)")
+    with Workbench(QA, RejectedQA) as bench:
+        failure = (_ask_in_batches if calls.batch else _ask)(run, plan, limit, calls, bench)
+        spent = calls.budget.spent
+        if failure and not spent.calls and not spent.from_ledger:
+            raise failure  # nothing came of it: what was there before stays as it is, and stays finished
+        outcome = _write(run, bench, lambda row: row.source == "generated" and (run.force or bench.reached(row.section_id)), failure)
+    if outcome.finish:
+        cost = {"calls": spent.calls, "from_ledger": spent.from_ledger, "tokens_in": spent.tokens_in, "tokens_out": spent.tokens_out}
+        money = {} if calls.budget.cost is None else {"usd": round(calls.budget.cost, 6)}
+        cli.finish(run, outcome, inputs, {"passes": {**passes, "generate": chosen}}, {**cost, **money})
+    return outcome
 
 
 def _passes(run: Run, inputs: dict[str, str]) -> dict[str, Any]:
     """Return what earlier calls (imports, generation) have put into the rows of these very sections."""
     entry = run.folder.stages().get("create_qa", {})
-    if run.force or entry.get("inputs") != inputs:
-        return {}
-    return dict(entry.get("settings", {}).get("passes", {}))
+    return dict(entry.get("settings", {}).get("passes", {})) if entry.get("inputs") == inputs else {}
 
 
-def _carried_over(run: Run, sections: list[Section]) -> tuple[list[QA], list[RejectedQA]]:
-    """Return the rows of earlier passes; those whose section is gone come back as rejected."""
-    from pipeline.sources.given import read_qa
-    from pipeline.store import read_rows
-
-    folder = run.folder
-    if run.force or not folder.qa.is_file():
-        return [], []
-    known = {section.section_id for section in sections}
-    old = read_qa(folder.qa)
-    rejected = read_rows(folder.rejected, RejectedQA) if folder.rejected.is_file() else []
-    gone = [_as_rejected(row, Rejected("section_gone"), None) for row in old if row.section_id not in known]
-    return [row for row in old if row.section_id in known], [*rejected, *gone]
-
-
-def _as_rejected(row: QA, why: Rejected, section: Section | None) -> RejectedQA:
-    title, heading = (section.title, section.heading) if section else ("", "")
-    return RejectedQA(
-        stable_id("rej", row.qa_id, why.reason), row.section_id, title, heading, row.question, row.answer, row.evidence, row.source,
-        row.style, row.round_trip_f1, row.model, row.prompt_version, row.tokens_in, row.tokens_out, why.reason, why.detail, "", 0,
-    )  # fmt: skip
-
-
-def _sample(sections: list[Section], limit: int | None) -> list[Section]:
-    """Return `limit` sections, the same ones for the same run, spread over the pages by their ids' hashes."""
-    if limit is None or limit >= len(sections):
-        return sections
-    drawn = sorted((s for s in sections if not s.duplicate_of), key=lambda s: stable_id("draw", s.section_id))[:limit]
-    wanted = {section.section_id for section in drawn}
-    return [section for section in sections if section.section_id in wanted]
-
-
-def _generated(
-    run: Run, asked: list[Section], sections: list[Section], plan: Plan, base_url: str | None, embedded: bool, concurrency: int, timeout: float
-) -> tuple[list[QA], list[RejectedQA], dict[str, int], PipelineError | None]:  # fmt: skip
+def _ask(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
+    """Have rows made for each section that is asked about, and lay them on the bench; return why not for all, where that is so."""
     from pipeline.ledger import Ledger
     from pipeline.llm.client import ChatClient, key_from_environment
     from pipeline.llm.embedded import SLOTS
 
-    rows: list[Outcome] = []
+    at_once = min(calls.at_once, SLOTS) if calls.embedded else calls.at_once
+    timeout = EMBEDDED_TIMEOUT if calls.embedded else calls.timeout
+    with Ledger(run.folder.ledger) as ledger, _endpoint(calls) as (url, key):
+        client = ChatClient(ledger, plan.model, url, key or key_from_environment(), at_once, timeout, calls.budget, steady=calls.embedded)
+        asyncio.run(_ask_all(run, client, plan, limit, bench, at_once))
+    if isinstance(client.stopped, Interrupted):
+        raise KeyboardInterrupt
+    return client.stopped
+
+
+def _ask_in_batches(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
+    """Have rows made through the Batch API, a round after the other until nothing is wanted any more; return why not all, where that is so."""
+    import openai
+
+    from pipeline.ledger import Ledger
+    from pipeline.llm.batch import Collector, Desk, write_files
+    from pipeline.llm.batchbook import BatchBook
+    from pipeline.llm.client import ChatClient, address, key_from_environment
+
+    folder, key, url = run.folder.root / "batches", key_from_environment(), address(calls.base_url)
     failure: PipelineError | None = None
-    with Ledger(run.folder.ledger) as ledger, _endpoint(base_url, embedded) as (url, key):
-        at_once = min(concurrency, SLOTS) if embedded else concurrency
-        client = ChatClient(ledger, plan.model, url, key or key_from_environment(), at_once, timeout if not embedded else 600.0)
+    probed = False
+    _know_sections(run, limit, bench)
+    with Ledger(run.folder.ledger) as ledger, openai.OpenAI(base_url=url, api_key=key, max_retries=5) as sdk:
+        book = BatchBook(ledger)
+        desk = Desk(book, sdk, folder, calls.budget, run.say)
+        probe = ChatClient(ledger, plan.model, url, key, 1, calls.timeout, calls.budget)
         try:
-            asyncio.run(_ask_all(run, client, asked, sections, plan, rows, at_once))
+            desk.finish_all()
+            while (round_ := _collected(run, plan, limit, bench, Collector(ledger, book, calls.budget))).wanted and round_.first:
+                if not probed:
+                    asyncio.run(_probed(probe, round_.first))
+                    probed = True
+                write_files(book, folder, probe.refused, desk.most)
+                desk.finish_all()
+            failure = round_.capped
+            shutil.rmtree(folder, ignore_errors=True)
         except EndpointError as error:
             failure = error
-        spent = {
-            "calls": client.spent.calls,
-            "from_ledger": client.spent.from_ledger,
-            "tokens_in": client.spent.tokens_in,
-            "tokens_out": client.spent.tokens_out,
-        }
-    kept = [row for row in rows if isinstance(row, QA)]
-    return kept, [row for row in rows if isinstance(row, RejectedQA)], spent, failure
+            round_ = _collected(run, plan, limit, bench, Collector(ledger, book, calls.budget))
+    calls.budget.spent.from_ledger = max(0, round_.found - calls.budget.spent.calls)
+    return failure
+
+
+def _collected(run: Run, plan: Plan, limit: int | None, bench: Workbench, round_: Collector) -> Collector:
+    """Make what rows can be made from the ledger alone; what is missing is wanted afterwards."""
+    from pipeline.engines.local import run_jobs
+    from pipeline.qa.generate import section_rows
+
+    search = _search(run) if plan.style == "answer-first" else lambda _question, _k: []
+    bench.clear()
+
+    async def work(job: tuple[int, Section]) -> None:
+        rows = await section_rows(job[1], plan, round_.complete, search)
+        _lay_down(bench, *job, rows)
+
+    asyncio.run(run_jobs(enumerate(_asked(run, limit)), work, 1, lambda _: None))
+    return round_
+
+
+async def _probed(probe: ChatClient, request: ChatRequest) -> None:
+    """Send one request by itself: a wrong key, an unknown model or parameters that are not taken show before a file is sent.
+
+    Raises EndpointRefused if the endpoint would refuse every other one too.
+    """
+    async with probe:
+        try:
+            await probe.complete(request)
+        except EndpointError:
+            if isinstance(probe.stopped, EndpointError):
+                raise probe.stopped from None
+
+
+def _lay_down(bench: Workbench, place: int, section: Section, rows: list[Outcome]) -> None:
+    bench.put(place, rows)
+    if any(isinstance(row, QA) or row.reason not in NO_REPLY for row in rows):
+        bench.reach(section.section_id)
 
 
 @contextmanager
-def _endpoint(base_url: str | None, embedded: bool) -> Iterator[tuple[str | None, str]]:
-    if not embedded:
-        yield base_url, ""
+def _endpoint(calls: Calls) -> Iterator[tuple[str | None, str]]:
+    if not calls.embedded:
+        yield calls.base_url, ""
         return
     from pipeline.llm.embedded import serve
 
@@ -190,144 +291,206 @@ def _endpoint(base_url: str | None, embedded: bool) -> Iterator[tuple[str | None
         yield endpoint.base_url, endpoint.api_key
 
 
-async def _ask_all(run: Run, client: Any, asked: list[Section], sections: list[Section], plan: Plan, rows: list[Outcome], at_once: int) -> None:
+async def _ask_all(run: Run, client: ChatClient, plan: Plan, limit: int | None, bench: Workbench, at_once: int) -> None:
     from pipeline.engines.local import run_jobs
     from pipeline.qa.generate import section_rows
-    from pipeline.retrieval.bm25 import Bm25
 
-    index = Bm25([section.context for section in sections])
-    ids = [section.section_id for section in sections]
-
-    def search(question: str, k: int) -> list[str]:
-        return [ids[at] for at in index.search([question], k)[0]]
-
+    search = _search(run) if plan.style == "answer-first" else lambda _question, _k: []
+    total = _know_sections(run, limit, bench)
     kept: Counter[bool] = Counter()
-    with run.progress(len(asked), "sections", "section") as bar:
+    with run.progress(total, "sections", "section") as bar:
 
-        def done(outcomes: list[Outcome]) -> None:
-            rows.extend(outcomes)
-            kept.update(isinstance(row, QA) for row in outcomes)
-            bar.step(kept=kept[True], rejected=kept[False], tokens=f"{client.spent.tokens_in + client.spent.tokens_out:,}")
+        async def work(job: tuple[int, Section]) -> tuple[int, Section, list[Outcome]]:
+            return *job, await section_rows(job[1], plan, client.complete, search)
+
+        def done(result: tuple[int, Section, list[Outcome]]) -> None:
+            place, section, rows = result
+            _lay_down(bench, place, section, rows)
+            kept.update(isinstance(row, QA) for row in rows)
+            bar.step(1, kept=kept[True], rejected=kept[False], **_spent(client.budget))
 
         async with client:
-            await run_jobs(asked, lambda section: section_rows(section, plan, client.complete, search), at_once, done)
+            with _heeding_interrupts(run, client):
+                await run_jobs(enumerate(_asked(run, limit)), work, at_once * JOBS_A_CALL, done)
 
 
-def _imported(path: Path, sections: list[Section]) -> tuple[list[QA], list[RejectedQA], PipelineError | None]:
-    """Return the rows of a notebook's CSV; what came before a fault in the file is kept."""
-    from pipeline.qa.generate import Draft, Plan
-    from pipeline.qa.notebook import pairs
-    from pipeline.sources.notebook import read_csv_rows
+def _spent(budget: Budget) -> dict[str, Any]:
+    """Return what progress shows of tokens and money."""
+    return {"tokens": f"{budget.spent.tokens:,}", **({} if budget.cost is None else {"usd": f"{budget.cost:,.4f}"})}
 
-    by_place: dict[tuple[str, str], list[Section]] = {}
-    for known in sections:
-        by_place.setdefault((known.title, known.heading), []).append(known)
-    kept: list[QA] = []
-    rejected: list[RejectedQA] = []
-    plan = Plan("", "imported", 0, 0.0)
+
+def _know_sections(run: Run, limit: int | None, bench: Workbench) -> int:
+    """Lay the run's sections on the bench, by name; return how many are to be asked about."""
+    from pipeline.sources.given import each_section
+
+    counted: Counter[bool] = Counter()
+
+    def named() -> Iterator[tuple[str, str, str]]:
+        for section in each_section(run.folder.sections):
+            counted[bool(section.duplicate_of)] += 1
+            yield section.section_id, section.title, section.heading
+
+    bench.know(named())
+    return counted.total() if limit is None else min(limit, counted[False])
+
+
+def _search(run: Run) -> Callable[[str, int], list[str]]:
+    """Return a search over all sections of the run; these must fit into memory."""
+    from pipeline.retrieval.bm25 import Bm25
+    from pipeline.sources.given import each_section
+
+    ids: list[str] = []
+
+    def contexts() -> Iterator[str]:
+        for section in each_section(run.folder.sections):
+            ids.append(section.section_id)
+            yield section.context
+
+    index = Bm25(list(contexts()))
+    return lambda question, k: [ids[at] for at in index.search([question], k)[0]]
+
+
+@contextmanager
+def _heeding_interrupts(run: Run, client: ChatClient) -> Iterator[None]:
+    """At the first Ctrl-C send nothing any more and let what is in flight arrive: it is paid for. The second one drops it."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        run.say(f"\nstopping: {client.slots.in_flight} calls are in flight and waited for – Ctrl-C again drops them")
+        client.halt(Interrupted("interrupted", "Ctrl-C", "run the same command again"))
+
+    loop.add_signal_handler(signal.SIGINT, stop)
     try:
-        for row in read_csv_rows(path, ("title", "heading", "questions", "answers")):
-            places = by_place.get((row["title"], row["heading"]), [])
-            for number, question, answer, evidence in pairs(row["questions"], row["answers"], row.get("evidence", "")):
-                section = _place(places, row.get("content", ""), evidence, answer)
-                stub = section or Section("", 0, 0, 0, row["title"], row["heading"], "", 0, "", 0, None, "", "")
-                source = "written" if row.get("source") == "written" else "imported"  # never "generated": those are replaced
-                checked = _check_import(Draft(stub, plan, number, question, answer, evidence, source=source), found=section is not None)
-                (kept if isinstance(checked, QA) else rejected).append(checked)  # type: ignore[arg-type]
-    except InputError as error:
-        return kept, rejected, error
-    return kept, rejected, None
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
-def _place(places: list[Section], content: str, evidence: str, answer: str) -> Section | None:
-    """Return the section that an imported row is about: of several with one heading, the one that holds its text."""
-    from pipeline.text.compare import find_verbatim, mentions, plain
+def _import(run: Run, path: Path) -> cli.Outcome:
+    """Add the rows of a notebook's CSV, with sections that the run lacks; what came before a fault in the file is kept."""
+    from pipeline.store import sha256_of
+    from pipeline.workbench import Workbench
 
-    same = [s for s in places if content and plain(s.content) == plain(content)]
-    if same or len(places) == 1:
-        return (same or places)[0]
-    # several sections of one heading, or parts of a long one: the one that holds the evidence, or else the answer
-    holding = [s for s in places if (find_verbatim(evidence, s.content) if evidence else mentions(s.content, answer))]
-    return holding[0] if holding else next(iter(places), None)
-
-
-def _check_import(draft: Draft, *, found: bool) -> QA | RejectedQA:
-    from pipeline.qa.generate import checked
-
-    if not found:
-        return draft.rejected(Rejected("section_not_in_run"))
-    draft, why = checked(draft, evidence_needed=False)
-    return draft.rejected(why) if why else draft.kept()
-
-
-def _write(
-    run: Run, sections: list[Section], new: tuple[list[QA], list[RejectedQA]], before: tuple[list[QA], list[RejectedQA]], label: str,
-    failure: PipelineError | None,
-) -> cli.Outcome:  # fmt: skip
-    from pipeline.store import write_rows
-
-    by_id = {section.section_id: section for section in sections}
-    reached = {row.section_id for row in new[0]} | {row.section_id for row in new[1]}
-
-    def stays(row: QA | RejectedQA) -> bool:
-        """Imports add; generating again replaces what was generated – where it failed, only for the sections it reached."""
-        return label != "generate" or row.source != "generated" or (failure is not None and row.section_id not in reached)
-
-    qa: dict[str, QA] = {row.qa_id: row for row in before[0] if stays(row)}
-    gone: dict[str, RejectedQA] = {row.rejected_id: row for row in before[1] if stays(row)}
-    twice: list[RejectedQA] = []
-    added: set[str] = set()
-    for row in new[0]:
-        other = qa.get(row.qa_id)
-        if row.qa_id in added or (other is not None and other.source != row.source):
-            why = Rejected("duplicate_question", f"the same as a row that was {other.source if other else row.source}")
-            twice.append(_as_rejected(row, why, by_id.get(row.section_id)))
-        else:
-            added.add(row.qa_id)
-            qa[row.qa_id] = row
-    gone |= {row.rejected_id: row for row in _told_apart([*new[1], *twice])}
-    rows, rejected = sorted(qa.values(), key=lambda r: r.qa_id), sorted(gone.values(), key=lambda r: r.rejected_id)
-    write_rows(run.folder.qa, QA, rows)
-    write_rows(run.folder.rejected, RejectedQA, rejected)
-    counts = _counts(rows, rejected, (len(added), len(new[0]) + len(new[1])))
-    faults = sum(1 for row in new[1] if row.reason == ENDPOINTS_FAULT)
-    outcome = _outcome(run, counts, f"create_qa: {_sentence(counts)}")
-    outcome.failure = failure or _verdict(run, faults, len(rows), len(rejected))
-    outcome.finish = outcome.failure is None
-    if outcome.failure:
-        outcome.then = ""
-    if not outcome.finish:
-        run.folder.unfinish("create_qa")
-    run.folder.unfinish("train", "report")
+    run.require("collect")
+    if not path.is_file():
+        raise InputError("there is no such file", path, "check --import")
+    inputs = {"sections": sha256_of(run.folder.sections)}
+    passes = _passes(run, inputs)
+    digest = sha256_of(path)
+    label, chosen = f"import {digest}", {"import": digest}
+    entry = run.is_current(inputs, {"passes": passes}) if passes.get(label) == chosen else None
+    if entry:
+        return _outcome(run, entry["counts"], "create_qa: nothing to do, the rows are there already (--force does it anew)")
+    with Workbench(QA, RejectedQA) as bench:
+        adopted, failure = _read_notebook(run, path, bench)
+        outcome = _write(run, bench, lambda row: run.force and row.source != "generated", failure)
+    if adopted:
+        inputs, passes = {"sections": sha256_of(run.folder.sections)}, {name: made for name, made in passes.items() if name != "generate"}
+    if outcome.finish:
+        kept = {name: made for name, made in passes.items() if not (run.force and name.startswith("import "))}
+        cli.finish(run, outcome, inputs, {"passes": {**kept, label: chosen}}, {})
     return outcome
 
 
-def _told_apart(rows: list[RejectedQA]) -> list[RejectedQA]:
-    """Give rows that are alike in everything (a file that says the same twice) ids of their own: each is counted."""
-    times: Counter[str] = Counter()
-    apart = []
-    for row in rows:
-        times[row.rejected_id] += 1
-        n = times[row.rejected_id]
-        apart.append(row if n == 1 else replace(row, rejected_id=stable_id("rej", row.rejected_id, n)))
-    return apart
+def _read_notebook(run: Run, path: Path, bench: Workbench) -> tuple[int, PipelineError | None]:
+    """Lay a notebook's rows on the bench and take its new sections in; return how many these are, and a fault in the middle of the file.
+
+    Raises InputError if nothing came before the fault.
+    """
+    from pipeline.qa.notebook import Places
+    from pipeline.sources.given import read_sections
+    from pipeline.sources.notebook import read_csv_rows
+    from pipeline.store import scratch_database
+    from pipeline.text.duplicates import NearDuplicates
+    from pipeline.text.tokens import token_counter
+
+    sections = read_sections(run.folder.sections)
+    topic = settings.load_topic(settings.bundled("topics", "olympics-2020.toml"))
+    at, failure = 0, None
+    with scratch_database() as database:
+        places = Places(sections, topic, token_counter("cl100k_base"), NearDuplicates(database))
+        try:
+            for at, row in enumerate(read_csv_rows(path, ("title", "heading", "questions", "answers")), 1):
+                bench.put(at, places.rows(row))
+        except InputError as error:
+            if not at:
+                raise
+            failure = error
+    if places.adopted:
+        _adopt(run, sections, places.adopted)
+    bench.know((section.section_id, section.title, section.heading) for section in (*sections, *places.adopted))
+    return len(places.adopted), failure
 
 
-def _verdict(run: Run, faults: int, kept: int, rejected: int) -> PipelineError | None:
+def _adopt(run: Run, sections: list[Section], new: list[Section]) -> None:
+    """Write the run's sections with new ones among them, in reading order; a finished collect stays finished."""
+    from pipeline.store import sha256_of, write_csv, write_rows
+
+    folder = run.folder
+    rows = sorted([*sections, *new], key=lambda section: (section.page_id, section.position, section.part))
+    entry = folder.stages().get("collect")
+    table = folder.sections.with_suffix(".csv")
+    write_rows(folder.sections, Section, rows)
+    write_csv(table, Section, rows)
+    run.say(f"create_qa: {len(new)} sections that this run did not have came with the rows")
+    if entry:
+        outputs = {**entry.get("outputs", {}), **{path.name: sha256_of(path) for path in (folder.sections, table)}}
+        folder.finish("collect", {**entry, "outputs": outputs})
+
+
+def _write(run: Run, bench: Workbench, replaced: Callable[[QA | RejectedQA], bool], failure: PipelineError | None) -> cli.Outcome:
+    """Settle what was made with what was there (but for what is replaced), and write both files."""
+    from pipeline.qa.settle import keep_earlier, keep_earlier_rejected, settle_made
+    from pipeline.sources.given import each_qa
+    from pipeline.store import read_columns, write_rows
+
+    folder = run.folder
+    if folder.qa.is_file():
+        keep_earlier(bench, (row for row in each_qa(folder.qa) if not replaced(row)))
+    settle_made(bench)
+    if folder.rejected.is_file():
+        earlier = (RejectedQA(**row) for row in read_columns(folder.rejected, RejectedQA, [column.name for column in fields(RejectedQA)]))
+        keep_earlier_rejected(bench, (row for row in earlier if not replaced(row)))
+    bare = 0
+
+    def rows() -> Iterator[QA]:
+        nonlocal bare
+        for row in bench.rows(QA):
+            bare += not row.evidence
+            yield row
+
+    write_rows(folder.qa, QA, rows())
+    write_rows(folder.rejected, RejectedQA, bench.rows(RejectedQA))
+    counts = _counts(bench, bare)
+    outcome = _outcome(run, counts, f"create_qa: {_sentence(counts)}")
+    outcome.failure = failure or _verdict(run, bench, counts)
+    outcome.finish = outcome.failure is None
+    if outcome.failure:
+        outcome.then = ""
+        folder.unfinish("create_qa")
+    folder.unfinish("train", "report")
+    return outcome
+
+
+def _verdict(run: Run, bench: Workbench, counts: dict[str, Any]) -> PipelineError | None:
     """Return why the exit code must not be 0: the endpoint failed some rows, or no row came out at all."""
+    faults = sum(n for reason, n in bench.counts(RejectedQA, fresh=True).items() if reason in NO_REPLY)
     if faults:
         do = "run the same command again: only what is missing is asked for"
         return EndpointError("the endpoint failed", f"{faults} rows have no reply, see {run.folder.rejected}", do)
-    if not kept:
-        return InputError("no row was kept", f"{rejected} rejected, see {run.folder.rejected}", "try another model, or more sections")
+    if not counts["kept"]:
+        return InputError("no row was kept", f"{counts['rejected']} rejected, see {run.folder.rejected}", "try another model, or more sections")
     return None
 
 
-def _counts(rows: list[QA], rejected: list[RejectedQA], new: tuple[int, int]) -> dict[str, Any]:
+def _counts(bench: Workbench, bare: int) -> dict[str, Any]:
+    by_source, by_reason = bench.counts(QA), bench.counts(RejectedQA)
+    kept_now = sum(bench.counts(QA, fresh=True).values())
     return {
-        "kept": len(rows), "kept_by_source": dict(sorted(Counter(r.source for r in rows).items())), "rejected": len(rejected),
-        "rejected_by_reason": dict(sorted(Counter(r.reason for r in rejected).items())), "kept_now": new[0], "asked_for_now": new[1],
-        "kept_without_evidence": sum(1 for r in rows if not r.evidence), "sections_with_a_row": len({r.section_id for r in rows}),
+        "kept": sum(by_source.values()), "kept_by_source": by_source, "rejected": sum(by_reason.values()), "rejected_by_reason": by_reason,
+        "kept_now": kept_now, "asked_for_now": kept_now + sum(bench.counts(RejectedQA, fresh=True).values()),
+        "kept_without_evidence": bare, "sections_with_a_row": bench.sections(QA),
     }  # fmt: skip
 
 

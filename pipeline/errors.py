@@ -9,7 +9,10 @@
     │   └── PageRefused       … about one page: it was deleted, or may not be read
     ├── EndpointError     a model's endpoint did not answer one request properly
     │   ├── RequestRefused    … because of that very request (400, 422): asking again is no use
-    │   └── EndpointRefused   … in a way that every further request would meet too (key, model, address)
+    │   ├── EndpointRefused   … in a way that every further request would meet too (key, model, address)
+    │   └── NotAsked          … because it was not asked any more: the run had been stopped
+    ├── CapReached        --max-cost or --max-total-tokens leaves no room for another call
+    ├── Interrupted       Ctrl-C: no further call is sent
     └── ExtraMissing      an optional part of the installation is not there
 
 A message is a sentence in three parts: what went wrong – the value that shows it – what to do.
@@ -52,7 +55,9 @@ class PageRefused(SourceError):
 
 
 class EndpointError(PipelineError):
-    """A model's endpoint did not answer one request properly."""
+    """A model's endpoint did not answer one request properly; `attempts`: how often it was sent."""
+
+    attempts = 0
 
 
 class RequestRefused(EndpointError):
@@ -61,6 +66,18 @@ class RequestRefused(EndpointError):
 
 class EndpointRefused(EndpointError):
     """The endpoint refuses in a way that every further request would meet too."""
+
+
+class NotAsked(EndpointError):
+    """A request was not sent, because the run had been stopped; the message says by what."""
+
+
+class CapReached(PipelineError):
+    """--max-cost or --max-total-tokens leaves no room for another call."""
+
+
+class Interrupted(PipelineError):
+    """Ctrl-C: no further call is sent."""
 
 
 class ExtraMissing(PipelineError):

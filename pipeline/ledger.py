@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, request TEXT NOT NULL, reply TEXT NOT NULL,
-    tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, attempts INTEGER NOT NULL, created_at TEXT NOT NULL
+    tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, attempts INTEGER NOT NULL, created_at TEXT NOT NULL,
+    status INTEGER NOT NULL DEFAULT 200
 ) WITHOUT ROWID
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored reply: the raw body, its token counts (0 where the sender gave none), the attempts it took."""
+    """A stored reply: the raw body, its token counts (0 where the sender gave none), the attempts it took, its HTTP status."""
 
     reply: str
     tokens_in: int = 0
     tokens_out: int = 0
     attempts: int = 1
+    status: int = 200
 
 
 def _storable(text: str) -> str:
@@ -57,6 +59,8 @@ class Ledger:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._db.execute(_SCHEMA)
+                if not self._db.execute("SELECT 1 FROM pragma_table_info('replies') WHERE name = 'status'").fetchone():
+                    self._db.execute("ALTER TABLE replies ADD COLUMN status INTEGER NOT NULL DEFAULT 200")  # a ledger of the first days
             except BaseException:
                 self._db.close()
                 raise
@@ -76,17 +80,17 @@ class Ledger:
     def get(self, key: str) -> Entry | None:
         """Return the stored reply for `key`, or None."""
         with self._wrapped(), closing(self._db.cursor()) as cursor:
-            row = cursor.execute("SELECT reply, tokens_in, tokens_out, attempts FROM replies WHERE key = ?", (key,)).fetchone()
+            row = cursor.execute("SELECT reply, tokens_in, tokens_out, attempts, status FROM replies WHERE key = ?", (key,)).fetchone()
         return Entry(*row) if row else None
 
     def put(self, key: str, kind: str, request: str, entry: Entry) -> None:
         """Store a reply; it is on disk when this returns. An earlier reply to the same key is kept."""
         with self._wrapped():
             self._db.execute(
-                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key, kind, _storable(request), _storable(entry.reply), entry.tokens_in, entry.tokens_out, entry.attempts,
-                    datetime.now(UTC).isoformat(timespec="seconds"),
+                    datetime.now(UTC).isoformat(timespec="seconds"), entry.status,
                 ),
             )  # fmt: skip
 
@@ -94,6 +98,18 @@ class Ledger:
         """Return how many replies of this kind are stored."""
         with self._wrapped(), closing(self._db.cursor()) as cursor:
             return int(cursor.execute("SELECT count(*) FROM replies WHERE kind = ?", (kind,)).fetchone()[0])
+
+    @contextmanager
+    def database(self) -> Iterator[sqlite3.Connection]:
+        """Lend the database for tables that go with the replies; what it raises becomes a LedgerError. All of it counts, or nothing."""
+        with self._wrapped():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file (the WAL is folded back into it)."""

@@ -182,11 +182,30 @@ round_trip = click.option(
     "[default: 0.6 for answer-first, else 0]",
 )  # fmt: skip
 limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask about N sections only, drawn evenly over the pages.")
-concurrency = click.option("--concurrency", type=click.IntRange(1, 1024), default=16, show_default=True, metavar="N", help="Calls in flight.")
-timeout = click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="SECONDS",
-    help="A call that takes longer is cut and sent again.",
+concurrency = click.option(
+    "--concurrency", type=click.IntRange(1, 1024), default=64, show_default=True, metavar="N",
+    help="Calls in flight, at most; how many of these the endpoint bears is found out.",
 )  # fmt: skip
+timeout = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True, metavar="SECONDS",
+    help="No call is waited for longer; one that takes far longer than the others is cut sooner, and sent again.",
+)  # fmt: skip
+max_cost = click.option(
+    "--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="USD",
+    help="Send nothing any more once this call of the command has spent so much; what came is kept.",
+)  # fmt: skip
+max_total_tokens = click.option(
+    "--max-total-tokens", type=click.IntRange(min=1), metavar="N", help="The same for tokens, in and out together."
+)  # fmt: skip
+prices = click.option(
+    "--prices", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="A table of prices (TOML) that goes before the shipped one, which is pipeline/llm/prices.toml.",
+)  # fmt: skip
+batch = click.option(
+    "--batch", is_flag=True,
+    help="Send through the Batch API: half the price, within a day. The command waits; stopped, it goes on when it is run again.",
+)  # fmt: skip
+dry_run = click.option("--dry-run", is_flag=True, help="Say how many calls, tokens and US dollars it would take, and send nothing.")
 
 trainer = click.option(
     "--trainer", type=click.Choice(["local", "none"]), default="local", show_default=True,

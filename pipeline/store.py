@@ -151,7 +151,9 @@ def read_rows(path: Path, record: type[T]) -> list[T]:
 
 
 def read_columns(path: Path, record: type[T], required: Collection[str]) -> Iterator[dict[str, Any]]:
-    """Yield a parquet file's rows with those of the record's columns that the file has; `required` ones must be there and filled.
+    """Yield a parquet file's rows, a few at a time in memory, with those of the record's columns that the file has.
+
+    Those `required` must be there and filled.
 
     Raises InputError naming file, row and column; StorageError if the file is damaged.
     """
@@ -159,26 +161,37 @@ def read_columns(path: Path, record: type[T], required: Collection[str]) -> Iter
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            there = _columns_of(path, file.schema_arrow, record, required)
+            at = 0
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column.name for column in there]):
+                values = [_values(path, at, batch.column(c.name), c, empty_allowed=c.nullable or c.name not in required) for c in there]
+                yield from (dict(zip([c.name for c in there], row, strict=True)) for row in zip(*values, strict=True))
+                at += batch.num_rows
     except OSError as error:
         raise storage_error(error, path) from error
     except pa.ArrowInvalid as error:
         raise StorageError("a file is damaged", f"{path}: {error}", "run the stage that writes it again with --force") from error
-    columns: dict[str, list[Any]] = {}
+
+
+def _columns_of(path: Path, found: pa.Schema, record: type, required: Collection[str]) -> list[pa.Field]:
+    """Return those of a record's columns that a file has; a required one that it lacks, or one of another type, is an error."""
+    there = []
     for column in _schema(record):
-        if column.name in table.column_names:
-            columns[column.name] = _values(path, table.column(column.name), column, empty_allowed=column.nullable or column.name not in required)
+        if column.name in found.names:
+            kind = found.field(column.name).type
+            if not _fits(kind, column.type):
+                raise InputError("a column has the wrong type", f"{path}: {column.name} is {kind}", f"make it {column.type}")
+            there.append(column)
         elif column.name in required:
             raise InputError("a column is missing", f"{path}: {column.name}", "run the stage that writes it again with --force")
-    return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+    return there
 
 
-def _values(path: Path, found: pa.ChunkedArray, column: pa.Field, *, empty_allowed: bool) -> list[Any]:
-    if not _fits(found.type, column.type):
-        raise InputError("a column has the wrong type", f"{path}: {column.name} is {found.type}", f"make it {column.type}")
+def _values(path: Path, at: int, found: pa.Array, column: pa.Field, *, empty_allowed: bool) -> list[Any]:
     values: list[Any] = found.to_pylist()
     if not empty_allowed and None in values:
-        raise InputError("a value is missing", f"{path}, row {values.index(None)}, column {column.name}", "mend that row")
+        raise InputError("a value is missing", f"{path}, row {at + values.index(None)}, column {column.name}", "mend that row")
     return values
 
 
@@ -189,6 +202,13 @@ def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     kinds = (types.is_boolean, types.is_integer, lambda t: types.is_string(t) or types.is_large_string(t), types.is_floating)
     widened = types.is_floating(wanted) and types.is_integer(found)
     return types.is_null(found) or widened or any(kind(found) and kind(wanted) for kind in kinds)
+
+
+def write_csv(path: Path, record: type[T], rows: Iterable[T]) -> None:
+    """Write records as CSV, whole, in the order given."""
+    with csv_file(path, record) as add:
+        for row in rows:
+            add(row)
 
 
 @contextmanager

@@ -22,7 +22,10 @@ from conftest import ROOT, Result, environment, run
 
 from pipeline.errors import EndpointError, EndpointRefused
 from pipeline.ledger import Ledger
-from pipeline.llm.client import ChatClient, ChatReply, ChatRequest
+from pipeline.llm.chat import ChatReply, ChatRequest
+from pipeline.llm.client import ChatClient
+from pipeline.llm.faults import FAULT, TRIES
+from pipeline.qa.generate import SAMPLES
 from pipeline.records import QA, RejectedQA, Section
 from pipeline.store import read_rows, sha256_of
 
@@ -99,7 +102,8 @@ def written(body: Body, n: int = PER_SECTION) -> str:
     """Ask for words of the context, with evidence whose white space and quotes are not quite the context's."""
     words = context_of(body).partition("\n\n")[2].replace("’", "'").split()
     spans = [words[5 * at : 5 * at + 5] for at in range(n)]
-    asked = [f"Which words are number {at + 1} on Wikipedia?" for at in range(n)]
+    title = " ".join(context_of(body).partition("\n\n")[0].split())[:80]
+    asked = [f"Which words are number {at + 1} of {title} on Wikipedia, with {' '.join(words[40:44])}?" for at in range(n)]
     items = [{"question": q, "answer": " ".join(w[:3]), "evidence": "\n".join(w)} for q, w in zip(asked, spans, strict=True)]
     return json.dumps({"items": items})
 
@@ -175,7 +179,7 @@ def test_a_second_run_and_a_forced_one_send_nothing_and_give_the_same_bytes(fold
         assert tables(folder) == first
         assert create(folder, endpoint.url, 4, "--force", "--concurrency", 1).code == 0
         assert tables(folder) == first
-        assert (sent, len(endpoint.requests)) == (4, 4)
+        assert (sent, len(endpoint.requests)) == (2 + 2 * SAMPLES, 2 + 2 * SAMPLES)
     assert Counter(row.reason for row in rejected(folder)) == {"malformed_reply": 2 * PER_SECTION}
 
 
@@ -251,7 +255,8 @@ def test_rows_that_fail_for_ever_are_named_and_the_others_kept(folder: Path) -> 
     assert len({row.section_id for row in rejected(folder)}) == 2
     assert all("overloaded" in row.detail and row.title and row.heading for row in rejected(folder))
     assert f"{2 * PER_SECTION} rows" in result.errors[0]
-    assert max(Counter(map(context_of, endpoint.requests)).values()) == 5
+    assert max(Counter(map(context_of, endpoint.requests)).values()) == TRIES[FAULT]
+    assert {row.attempts for row in rejected(folder)} == {TRIES[FAULT]}
 
 
 def test_every_question_asked_for_is_kept_or_rejected_whatever_the_replies_hold(folder: Path) -> None:

@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import EndpointError, EndpointRefused
-from pipeline.llm.client import ChatReply, ChatRequest
+from pipeline.errors import EndpointError, EndpointRefused, NotAsked, RequestRefused
+from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.qa import checks
 from pipeline.qa.candidates import candidates
+from pipeline.qa.duplicates import marks, same_question
 from pipeline.qa.generate import Outcome, Plan, section_rows
 from pipeline.qa.notebook import numbered, pairs
-from pipeline.qa.replies import parse_items
+from pipeline.qa.replies import parse_answer, parse_items
+from pipeline.qa.settle import keep_earlier, settle_made
 from pipeline.records import NO_ANSWER, QA, Rejected, RejectedQA, Section
+from pipeline.workbench import Workbench
 
 BOLT = "Lamont Jacobs of Italy won the men's 100 metres in 9.80 seconds on 1 August 2021."
 CONTENT = f"{BOLT} A total of 84 athletes from 61 nations had entered the event before it began. Fred Kerley of the United States came second in it."
@@ -37,7 +40,8 @@ def reason(result: object) -> str:
 @pytest.mark.parametrize(("question", "why"), [
     ("Who won the race in Tokyo?", ""), (" ", "no_question"), ("", "no_question"), ("He won the race in Tokyo.", "not_a_question"),
     ("Who won\nthe race in Tokyo?", "not_a_question"), ("Who won gold?", "question_length"), ("Who won it all?", ""),
-    (" ".join(["word"] * 40) + "?", ""), (" ".join(["word"] * 41) + "?", "question_length"),
+    (" ".join(["word"] * 40) + "?", ""), (" ".join(["word"] * 41) + "?", "question_length"), ("東京オリンピックはいつ開会しましたか\uff1f", ""),
+    ("متى افتتحت دورة الألعاب؟", ""), ("Πότε άνοιξαν οι αγώνες;", ""), ("Who won the race;", "not_a_question"),
 ])  # fmt: skip
 def test_a_question_is_one_line_with_a_mark_and_four_to_forty_words(question: str, why: str) -> None:
     assert reason(checks.question_form(question)) == why
@@ -46,13 +50,13 @@ def test_a_question_is_one_line_with_a_mark_and_four_to_forty_words(question: st
 @pytest.mark.parametrize("question", [
     "Who won gold according to the text?", "What does this section say of Tokyo?", "Which teams of Japan are in the above table or this table?",
     "When did he win gold in Tokyo?", "What was its length in 2020?", "who won the race over many laps?", "Where was the opening ceremony held?",
-    "What was mentioned in the report on Tokyo?",
+    "What was mentioned in the report on Tokyo?", "What medal did the swimmer say he won in Tokyo?", "Whom did they beat in the Tokyo final?",
 ])  # fmt: skip
 def test_a_question_that_leans_on_an_unseen_text_does_not_stand_alone(question: str) -> None:
     assert reason(checks.stands_alone(question)) == "does_not_stand_alone"
 
 
-@pytest.mark.parametrize("question", ["Who won the 100 metres?", "When did Japan win its first medal?", "who carried the flag for Östersund?"])
+@pytest.mark.parametrize("question", ["東京オリンピックはいつ開会しましたか?", "متى افتتحت دورة الألعاب في طوكيو؟", "When did Japan say they had won?", "Who won the 100 metres?", "When did Japan win its first medal?", "who carried the flag for Östersund?"])
 def test_a_question_that_names_its_subject_stands_alone(question: str) -> None:
     assert checks.stands_alone(question) is None
 
@@ -87,6 +91,84 @@ def test_evidence_comes_back_in_the_sections_own_wording() -> None:
 def test_each_number_of_an_answer_stands_whole_in_the_evidence(answer: str, missing: str) -> None:
     found = checks.numbers_supported(answer, "She threw 22.01 metres among 61 athletes.")
     assert (found.detail if found else "") == missing
+
+
+@pytest.mark.parametrize(("answer", "why"), [
+    ("Lamont Jacobs", ""), ("Jacobs of Italy", ""), ("9.80 seconds", ""), ("1 August", ""), ("in the first week of June", "name_not_in_evidence"),
+    ("Fred Kerley", "name_not_in_evidence"), ("Marcell Jacobs", "name_not_in_evidence"), ("gold", "answer_not_in_evidence"),
+    ("won by Kerley", "name_not_in_evidence"), ("9.79 seconds", "number_not_in_evidence"), ("He won the metres", ""), ("Because it rained", "answer_not_in_evidence"),
+])  # fmt: skip
+def test_numbers_names_and_half_of_the_other_words_of_an_answer_stand_in_its_evidence(answer: str, why: str) -> None:
+    assert reason(checks.answer_supported(answer, BOLT)) == why
+
+
+def test_small_numbers_may_be_in_words_and_other_scripts_need_no_spaces() -> None:
+    assert checks.answer_supported("21 medals", "She brought home twenty-one medals.") is None
+    assert checks.answer_supported("three", "Only 3 of the boats came back.") is None
+    assert checks.answer_supported("福島", "ソフトボールは2021年7月21日に福島で始まった。") is None
+    assert reason(checks.answer_supported("横浜", "ソフトボールは2021年7月21日に福島で始まった。")) == "answer_not_in_evidence"
+
+
+def test_evidence_cuts_no_word_and_is_more_than_a_fragment_unless_it_is_a_whole_line() -> None:
+    content = "The hammer throw was won by Wojciech Nowicki.\nGold | Poland\nSilver | Norway and more"
+    assert reason(checks.verbatim_evidence("hammer throw was won by Wojciech Now", content)) == "evidence_not_in_section"
+    assert reason(checks.verbatim_evidence("he hammer throw was won", content)) == "evidence_not_in_section"
+    assert checks.verbatim_evidence("ammer", "A hammer and the ammer.") == "ammer"
+    assert reason(checks.evidence_form("the hammer throw", content)) == "evidence_too_short"
+    assert reason(checks.evidence_form("Silver | Norway", content)) == "evidence_too_short"
+    assert checks.evidence_form("Gold | Poland", content) is None
+    assert checks.evidence_form("福島で始まった。", "7月21日に福島で始まった。") is None
+
+
+def asks(question: str, answer: str) -> QA:
+    return QA(f"qa-{question}{answer}", "sec-1", question, answer, "", "generated", "", None, "", "", 0, 0)
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    (("Who won the race in Tokyo?", "A"), ("who won the race in Tokyo ?", "B"), True),
+    (("When did the athletics events in Tokyo begin?", "30 July"), ("When did athletics events begin in Tokyo?", "30 July 2021"), True),
+    (("How many athletes took part in judo in Tokyo?", "84"), ("How many athletes in total took part in judo in Tokyo?", "84 athletes"), True),
+    (("Who won the men's 100 metres in Tokyo?", "A"), ("Who won the women's 100 metres in Tokyo?", "A"), False),
+    (("Who won the 100 metres race in Tokyo?", "A"), ("Who won the 200 metres race in Tokyo?", "A"), False),
+    (("Which medal did Kenya win in the Tokyo marathon?", "gold"), ("Which medal did Japan win in the Tokyo marathon?", "gold"), False),
+    (("When did the athletics events in Tokyo begin?", "30 July"), ("When did athletics events begin in Tokyo?", "at noon"), False),
+    (("Who won group A in Tokyo?", "x"), ("Who won group B in Tokyo?", "x"), False),
+    (("Who lit the flame?", "A"), ("Where was the race held?", "A"), False),
+])  # fmt: skip
+def test_two_questions_are_the_same_if_they_differ_in_no_telling_word_and_have_one_answer(
+    one: tuple[str, str], other: tuple[str, str], same: bool
+) -> None:
+    a, b = asks(*one), asks(*other)
+    assert same_question(a, b) is same_question(b, a) is same
+    assert not same or set(marks(a)) & set(marks(b))
+
+
+def settled(made: list[QA | RejectedQA], earlier: list[QA]) -> tuple[list[QA], list[RejectedQA]]:
+    with Workbench(QA, RejectedQA) as bench:
+        bench.know([("sec-1", "Athletics", "Men")])
+        keep_earlier(bench, earlier)
+        for place, row in enumerate(made):
+            bench.put(place, [row])
+        settle_made(bench)
+        return list(bench.rows(QA)), list(bench.rows(RejectedQA))
+
+
+@given(draws=st.lists(st.tuples(st.sampled_from(["A", "B", "C"]), st.sampled_from(["x", "y"])), max_size=8), old=st.integers(0, 4))
+@settings(deadline=None)
+def test_each_row_is_kept_or_rejected_and_no_question_is_there_twice(draws: list[tuple[str, str]], old: int) -> None:
+    drawn = [asks(f"Who won the race of {name} in Tokyo?", answer) for name, answer in draws]
+    earlier, made = [replace(row, source="written") for row in drawn[:old]], list[QA | RejectedQA](drawn[old:])
+    there, gone = settled(made, earlier)
+    assert len(there) + len(gone) == len(made) + len({row.qa_id for row in earlier})
+    fresh = [row for row in there if row.source == "generated"]
+    assert len({row.question for row in fresh}) == len(fresh)
+    assert not {row.question for row in fresh} & {row.question for row in earlier}
+    assert len({row.rejected_id for row in gone}) == len(gone)
+    assert all(row.title == "Athletics" and row.reason == "duplicate_question" for row in gone)
+
+
+def test_a_row_from_before_whose_section_is_gone_is_rejected() -> None:
+    assert [row.reason for row in settled([], [replace(asks("Who won in Tokyo?", "A"), section_id="sec-9")])[1]] == ["section_gone"]
 
 
 def test_a_question_shares_a_word_with_its_evidence_beyond_title_and_answer() -> None:
@@ -147,14 +229,26 @@ def test_items_are_read_from(reply: str) -> None:
 
 @given(cut=st.integers(0, len(AS_JSON) - 1))
 def test_json_that_breaks_off_gives_no_item(cut: int) -> None:
-    assert parse_items(AS_JSON[:cut]) == []
+    assert parse_items(AS_JSON[:cut]) is None
 
 
 @pytest.mark.parametrize("reply", [
-    "", "I cannot do that.", "{}", "[]", '{"items": []}', '{"items": 7}', "[1, null]", "[" * 5000, '{"question": true}', '{"question": ["q"]}',
+    "", "I cannot do that.", "{}", '{"items": 7}', "[1, null]", "[" * 5000, '{"question": true}', '{"question": ["q"]}',
+    '<think>I might say {"items": []} or so',
 ])  # fmt: skip
 def test_a_reply_without_items_gives_none(reply: str) -> None:
+    assert parse_items(reply) is None
+
+
+@pytest.mark.parametrize("reply", ["[]", '{"items": []}', ' { "items" : [ ] } ', '```json\n{"items": []}\n```', '<think>No fact.</think>\n{"items": []}'])
+def test_a_reply_that_says_there_is_nothing_is_not_malformed(reply: str) -> None:
     assert parse_items(reply) == []
+
+
+def test_what_a_model_thought_is_no_reply() -> None:
+    thought = '<think>{"items": [{"question": "A?", "answer": "b", "evidence": "c"}]}</think>'
+    assert parse_items(thought + AS_JSON) == ITEMS
+    assert parse_answer(f'{thought}{{"answer": "84", "evidence": "e"}}') == ("84", "e")
 
 
 def test_what_an_item_leaves_out_is_empty_and_a_number_is_text() -> None:
@@ -249,12 +343,61 @@ def test_a_list_of_bare_questions_is_answered_by_a_call_for_each() -> None:
     assert reasons(rows(f"1. {GOOD[0]}\n2. {OTHER[0]}", answer, EndpointError("down"))) == ["kept", "endpoint_error"]
 
 
-def test_a_refusal_ends_the_section_in_either_style() -> None:
-    for said in ([EndpointRefused("no")], [f"1. {GOOD[0]}", EndpointRefused("no")]):
-        with pytest.raises(EndpointRefused):
-            rows(*said)
-    with pytest.raises(EndpointRefused):
-        rows(EndpointRefused("no"), style="answer-first")
+@pytest.mark.parametrize(("error", "why"), [
+    (NotAsked("the cap is reached"), "not_asked"), (RequestRefused("no"), "request_refused"), (EndpointRefused("no"), "endpoint_error"),
+    (EndpointError("down"), "endpoint_error"),
+])  # fmt: skip
+def test_what_was_not_answered_says_why_in_either_style(error: EndpointError, why: str) -> None:
+    error.attempts = 7
+    for style in ("question-first", "answer-first"):
+        outcomes = rows(error, style=style)
+        assert reasons(outcomes) == [why] * 2
+        assert all(isinstance(row, RejectedQA) and row.attempts == 7 and row.title and row.heading for row in outcomes)
+    assert reasons(rows(f"1. {GOOD[0]}", error)) == [why, "not_written"]
+
+
+def test_a_reply_that_cannot_be_read_is_asked_for_again_as_another_sample_and_paid_for() -> None:
+    asked: list[ChatRequest] = []
+    outcomes = asyncio.run(section_rows(SECTION, Plan("m", "question-first", 2, 0), asker("{", "", written(*ITEMS), asked=asked), lambda _q, _k: []))
+    assert reasons(outcomes) == ["kept", "kept"]
+    assert ([request.sample for request in asked], len({request.key() for request in asked})) == ([0, 1, 2], 3)
+    assert [request.body()["seed"] for request in asked] == [0, 1, 2]
+    assert sum(row.tokens_in for row in outcomes) == 30
+
+
+def test_a_reply_that_was_cut_is_asked_for_again_with_more_room() -> None:
+    asked: list[ChatRequest] = []
+
+    async def ask(request: ChatRequest) -> ChatReply:
+        asked.append(request)
+        return ChatReply('{"items": [', 10, 5, 1, from_ledger=False, cut=True)
+
+    asyncio.run(section_rows(SECTION, Plan("m", "question-first", 2, 0), ask, lambda _q, _k: []))
+    assert [request.max_tokens for request in asked] == [440, 880, 880]
+
+
+def test_a_model_that_refuses_is_not_asked_again() -> None:
+    asked: list[ChatRequest] = []
+
+    async def ask(request: ChatRequest) -> ChatReply:
+        asked.append(request)
+        return ChatReply("", 10, 5, 1, from_ledger=False, refusal="I'd rather not.")
+
+    outcomes = asyncio.run(section_rows(SECTION, Plan("m", "question-first", 2, 0), ask, lambda _q, _k: []))
+    assert (reasons(outcomes), len(asked)) == (["model_refused"] * 2, 1)
+
+
+def test_a_section_that_says_nothing_is_not_asked_about() -> None:
+    asked: list[ChatRequest] = []
+    for content in ("| – | – |", "Athletics – Men", "", "See the men of athletics."):
+        outcomes = asyncio.run(section_rows(of(content), Plan("m", "question-first", 2, 0), asker("", asked=asked), lambda _q, _k: []))
+        assert (reasons(outcomes), asked) == (["nothing_to_ask"] * 2, [])
+    assert reasons(rows('{"items": []}')) == ["nothing_to_ask"] * 2
+
+
+@pytest.mark.parametrize("content", ["ソフトボールは2021年7月21日に福島で始まった。", "Беларусь завоевала семь медалей.", "Gold | Kenya | Kipchoge | 2:08:38"])
+def test_sections_of_every_kind_are_asked_about(content: str) -> None:
+    assert reasons(rows("{}", section=of(content))) == ["malformed_reply"] * 2
 
 
 def test_a_duplicate_of_another_section_is_not_asked_about() -> None:

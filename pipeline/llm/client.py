@@ -1,85 +1,88 @@
-"""One client for every model: OpenAI's SDK against any compatible endpoint, through the ledger.
+"""One client for every model: chat completions of any OpenAI-compatible endpoint, through the ledger.
 
 A reply is in the ledger, raw, before it is read; the same request is never sent twice from one run
-folder. The SDK retries what is worth retrying (408, 409, 429, 5xx, time-outs, Retry-After up to two
-minutes); what no retry mends becomes a sentence here.
+folder. The wire is aiohttp: 0.15 ms of CPU a call, where the SDK takes 0.9 over aiohttp and 1.2 over its
+own transport. How many calls are in flight and how long each may take is `pace.py`'s business, what an
+answer means is `faults.py`'s; here is what happens then: again (tenacity), given up, or everything stops.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
+import time
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pipeline.errors import EndpointError, EndpointRefused, InputError, RequestRefused
-from pipeline.ledger import Entry
+from pipeline import __version__
+from pipeline.errors import EndpointError, EndpointRefused, InputError, NotAsked, PipelineError, RequestRefused
+from pipeline.llm.budget import Budget
+from pipeline.llm.chat import DISPENSABLE, LEDGER_KIND, ChatReply, ChatRequest, entry_of, fault_of, key_of, reply_of, wire
+from pipeline.llm.faults import ANEW, BUSY, BUSY_STATUS, FAULT, GARBLED, HANG, TRIES, Passing, Where, fault_for
+from pipeline.llm.pace import Limit, Patience, Slots, quota_of
+from pipeline.settings import USER_AGENT_NAME
 
 if TYPE_CHECKING:
-    import openai
+    from collections.abc import Mapping
 
-    from pipeline.ledger import Ledger
-    from pipeline.llm.prompts import Message
+    import aiohttp
+    from tenacity import RetryCallState
 
-LEDGER_KIND = "chat"
-_RETRIES = 4
-_MALFORMED_RETRIES = 2
-_DISPENSABLE = ("response_format", "max_tokens", "temperature", "seed", "stop")
+    from pipeline.ledger import Entry, Ledger
+    from pipeline.llm.budget import Spent
 
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """Everything that a reply depends on. `schema` is JSON text; `sample` tells deliberate repeats apart."""
-
-    model: str
-    messages: tuple[Message, ...]
-    max_tokens: int
-    temperature: float = 0.0
-    seed: int = 0
-    schema: str | None = None
-    stop: tuple[str, ...] = ()
-    sample: int = 0
-
-    def canonical(self) -> str:
-        """Return the request as JSON with sorted keys: the same text for the same request, always."""
-        fields = {
-            "model": self.model, "messages": self.messages, "max_tokens": self.max_tokens, "temperature": self.temperature,
-            "seed": self.seed, "schema": self.schema, "stop": self.stop, "sample": self.sample,
-        }  # fmt: skip
-        return json.dumps(fields, sort_keys=True, ensure_ascii=False)
-
-    def key(self) -> str:
-        """Return the ledger's key: a tagged SHA-256 of the canonical request."""
-        return f"chat1:{hashlib.sha256(self.canonical().encode('utf-8', 'surrogatepass')).hexdigest()}"
+OPENAI = "https://api.openai.com/v1"
+_CONNECT_SECONDS = 7.0
+_LONGEST_WAIT = 3600.0  # a Retry-After beyond this is not waited for
+_WAIT_FOR_ALL = 5.0  # a Retry-After from here on concerns more than the one request
+_FAILURES_TO_STOP, _REFUSALS_TO_STOP = 10, 20
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class ChatReply:
-    """What a model said, what it cost, and whether it was paid for now or earlier."""
+class Answer(NamedTuple):
+    """What came over the wire."""
 
-    text: str
-    tokens_in: int
-    tokens_out: int
-    attempts: int
-    from_ledger: bool
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    seconds: float
 
 
 @dataclass(slots=True)
-class Spent:
-    """What went through a client so far."""
+class Tries:
+    """The attempts at one request so far."""
 
-    calls: int = 0
-    from_ledger: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
+    last: EndpointError | None = None
+
+    def over(self, state: RetryCallState) -> bool:
+        """Tell tenacity whether the request is given up."""
+        passing = _failed(state)
+        return passing is None or self.kinds[passing.kind] >= TRIES[passing.kind]
+
+    def wait(self, state: RetryCallState) -> float:
+        """Tell tenacity how long to wait: what the endpoint asks for, not at all after a hung call, else longer each time."""
+        from tenacity import wait_random_exponential
+
+        passing = _failed(state)
+        if passing is None or passing.kind in (HANG, ANEW):
+            return 0.0
+        if passing.after is not None:
+            return passing.after
+        return wait_random_exponential(multiplier=0.5, max=20)(state)
+
+
+def _failed(state: RetryCallState) -> Passing | None:
+    error = state.outcome.exception() if state.outcome else None
+    return error if isinstance(error, Passing) else None
 
 
 @dataclass(slots=True)
 class ChatClient:
-    """Chat completions from one endpoint; at most `concurrency` calls in flight."""
+    """Chat completions from one endpoint; at most `concurrency` calls in flight, as many as it bears."""
 
     ledger: Ledger
     model: str
@@ -87,150 +90,270 @@ class ChatClient:
     api_key: str
     concurrency: int
     timeout: float
-    spent: Spent = field(default_factory=Spent)
+    """seconds that no call may exceed"""
+    budget: Budget = field(default_factory=Budget)
+    steady: bool = False
+    """an endpoint of our own: no call is cut before the time-out"""
+    quiet: float = 120.0
+    """seconds without any good answer after which the run is stopped"""
     refused: set[str] = field(default_factory=set)
     """parameters that the endpoint does not take; learnt from its refusals"""
-    _sdk: openai.AsyncOpenAI = field(init=False)
-    _slots: asyncio.Semaphore = field(init=False)
-    _probe: asyncio.Lock = field(init=False)
-    _answers: bool = False
-    _refusal: EndpointRefused | None = None
+    stopped: PipelineError | None = None
+    """why nothing is sent any more"""
+    slots: Slots = field(init=False)
+    _url: str = field(init=False)
+    _patience: Patience = field(init=False)
+    _session: aiohttp.ClientSession = field(init=False)
+    _halted: asyncio.Event = field(init=False)
+    _flying: dict[str, asyncio.Future[Entry]] = field(default_factory=dict)
+    _open: dict[asyncio.Timeout, tuple[float, int]] = field(default_factory=dict)
+    _last_good: float = 0.0
+    _asked_to_wait: float = 0.0
+    _failed: int = 0
+    _refusals: int = 0
 
     async def __aenter__(self) -> Self:
-        import openai
+        import aiohttp
 
-        _check_address(self.base_url)
-        self._sdk = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, timeout=self.timeout, max_retries=_RETRIES)
-        self._probe = asyncio.Lock()
-        self._slots = asyncio.Semaphore(self.concurrency)
+        self._url = address(self.base_url)
+        host = urlsplit(self._url).hostname
+        self.slots = Slots(Limit(self.concurrency), time.monotonic)
+        self._patience = Patience(self.timeout, self.steady)
+        self._halted = asyncio.Event()
+        self._last_good = time.monotonic()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), headers=_headers(self.api_key), raise_for_status=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS), trust_env=host not in _LOOPBACK,
+        )  # fmt: skip
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._sdk.close()
+        await self._session.close()
+
+    @property
+    def spent(self) -> Spent:
+        """What went through this client so far."""
+        return self.budget.spent
+
+    def halt(self, why: PipelineError) -> None:
+        """Send nothing any more; calls in flight come to their end and are kept."""
+        self.stopped = self.stopped or why
+        self._halted.set()
+        self.slots.close()
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the model's reply, from the ledger if it is there.
 
-        Raises EndpointRefused where going on is pointless (key, model, address), EndpointError where
-        this one request failed for good.
+        Raises NotAsked if the run has been stopped, RequestRefused where this request can't be answered,
+        EndpointError where all attempts at it failed; each with the number of attempts.
         """
-        stored = self.ledger.get(request.key())
+        canonical = request.canonical()
+        key = key_of(canonical)
+        stored = self.ledger.get(key)
         if stored is not None:
             self.spent.from_ledger += 1
-            return _reply(stored, from_ledger=True)
-        entry = await self._probed(request)
-        self.ledger.put(request.key(), LEDGER_KIND, request.canonical(), entry)
-        self.spent.calls += 1
-        self.spent.tokens_in += entry.tokens_in
-        self.spent.tokens_out += entry.tokens_out
-        return _reply(entry, from_ledger=False)
+            return reply_of(stored, from_ledger=True)
+        if key in self._flying:  # an equal request is on its way: paid once
+            return reply_of(await asyncio.shield(self._flying[key]), from_ledger=True)
+        return reply_of(await self._flown(request, key, canonical), from_ledger=False)
 
-    async def _probed(self, request: ChatRequest) -> Entry:
-        """Send requests one by one until the first has come back well: where the endpoint refuses, one finds out for all.
-
-        What fails before anything has succeeded is a refusal, whatever it is: an address that is wrong,
-        a page that is no API.
-        """
-        if not self._answers:
-            async with self._probe:
-                entry = await self._first(request)
-            if entry is not None:
-                return entry
-        async with self._slots:
-            return await self._paid(request)
-
-    async def _first(self, request: ChatRequest) -> Entry | None:
-        """Be the probe, unless another request has been it meanwhile."""
-        if self._refusal is not None:
-            raise self._refusal
-        if self._answers:
-            return None
+    async def _flown(self, request: ChatRequest, key: str, canonical: str) -> Entry:
+        landing: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        self._flying[key] = landing
         try:
             entry = await self._paid(request)
-        except RequestRefused:
-            raise  # says nothing of the others
-        except EndpointError as error:
-            self._refusal = EndpointRefused(error.what, error.value, error.do)
-            raise self._refusal from error
-        self._answers = True
+            self.ledger.put(key, LEDGER_KIND, canonical, entry)
+            self.budget.paid(entry.tokens_in, entry.tokens_out)
+            landing.set_result(entry)
+        except PipelineError as error:
+            landing.set_exception(error)
+            landing.exception()  # nobody else need wait for it
+            raise
+        finally:
+            landing.cancel()
+            del self._flying[key]
         return entry
 
     async def _paid(self, request: ChatRequest) -> Entry:
-        tried = 0
-        for attempt in range(1 + _MALFORMED_RETRIES):
-            if attempt:
-                await asyncio.sleep(0.5 * 2 ** (attempt - 1))
-            body, attempts = await self._send(request)
-            tried += attempts
-            fault, usage = _fault(body)
-            if not fault:
-                return Entry(body, _whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens")), tried)
-        value = f"{self._where()}: {fault}: {self._safe(body)[:120]!r}"
-        raise EndpointError("the endpoint's answer is no chat completion", value, "check --base-url (it usually ends in /v1)")
+        """Send a request until it is answered, refused or given up."""
+        import tenacity
 
-    async def _send(self, request: ChatRequest) -> tuple[str, int]:
-        """Send one request; return the raw body and the number of attempts the SDK made."""
-        import openai
-
-        body = self._body(request)
+        tries = Tries()
+        again = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Passing), stop=tries.over, wait=tries.wait, sleep=self._rest, reraise=True
+        )
         try:
-            raw: Any = await self._sdk.chat.completions.with_raw_response.create(**body)
-        except openai.BadRequestError as error:
-            refused = next((name for name in _DISPENSABLE if name in body and name in str(error)), None)
-            if refused:  # an old or small server, or a new model with other names: ask without, and read what comes
-                self.refused.add(refused)
-                return await self._send(request)
-            raise self._wrapped(error) from error
-        except openai.OpenAIError as error:
-            raise self._wrapped(error) from error
-        except json.JSONDecodeError as error:  # the SDK reads the body before we do
-            return error.doc, 1
-        except RecursionError:
-            return "", 1
-        text = raw.text
-        body = text() if callable(text) else text
-        return body, int(getattr(raw, "retries_taken", 0) or 0) + 1
+            return await again(self._once, request, tries)
+        except EndpointError as error:
+            error.attempts = tries.sent
+            if isinstance(error, Passing) and not self.slots.open:  # what fails before anything has succeeded fails for all
+                self.halt(EndpointRefused(error.what, error.value, error.do))
+            raise
 
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": request.model, "messages": [{"role": role, "content": content} for role, content in request.messages],
-            "max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed,
-        }  # fmt: skip
-        if "max_tokens" in self.refused:
-            body["max_completion_tokens"] = request.max_tokens
-        if request.stop:
-            body["stop"] = list(request.stop)
-        if request.schema:
-            named = {"name": "reply", "strict": True, "schema": json.loads(request.schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": named}
-        return {name: value for name, value in body.items() if name not in self.refused}
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt; no longer than the run goes on."""
+        if seconds > _LONGEST_WAIT:
+            self.halt(EndpointError("the endpoint asks to wait very long", f"{self._url}: {seconds:,.0f} s", "run the same command again then"))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._halted.wait()
+        except TimeoutError:
+            pass
 
-    def _where(self) -> str:
-        return str(self._sdk.base_url)
+    async def _once(self, request: ChatRequest, tries: Tries) -> Entry:
+        """Make one attempt, in a place among the calls in flight.
+
+        Raises Passing where another may succeed, EndpointError where none would.
+        """
+        await self.slots.take(first=tries.sent > 0)
+        window, began, sent, good = self.slots.limit.window, time.monotonic(), False, False
+        try:
+            self._may_send(request, tries)
+            tries.sent, sent = tries.sent + 1, True
+            body = request.body(self.refused)
+            answer = await self._exchanged(body, tries.kinds[HANG])
+            good = answer.status < 500 and answer.status not in BUSY_STATUS  # noqa: PLR2004
+            return self._judged(answer, body, request, tries)
+        except Passing as passing:
+            self._note_failure(passing, tries)
+            raise
+        except RequestRefused as error:
+            self._note_refusal(error)
+            raise
+        except EndpointRefused as error:
+            self.halt(error)
+            raise
+        finally:
+            if sent:
+                self._note_end(window, time.monotonic() - began, good=good)
+            self.slots.give()
+
+    def _note_end(self, window: int, seconds: float, *, good: bool) -> None:
+        pause = self.slots.limit.came(window, time.monotonic(), good=good, seconds=seconds, starved=self.slots.starved)
+        if pause:
+            self.slots.pause(pause)
+
+    def _may_send(self, request: ChatRequest, tries: Tries) -> None:
+        if self.stopped is None:
+            size = sum(len(text) for _, text in request.messages) + len(request.schema or "")
+            cap = self.budget.refuses(self.slots.in_flight - 1, size / 4, request.max_tokens / 2)
+            if cap:
+                self.halt(cap)
+        if self.stopped is not None:
+            raise NotAsked(self.stopped.what, tries.last or self.stopped.value, self.stopped.do)
+
+    async def _exchanged(self, body: dict[str, Any], cuts: int) -> Answer:
+        """Send one request and read the whole answer, within the patience there is.
+
+        Raises Passing if that fails, EndpointRefused if nobody can be reached and nobody has been.
+        """
+        import aiohttp
+
+        data = wire(body)
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience.after(cuts)) as limit:
+                self._open[limit] = (asyncio.get_running_loop().time(), cuts)
+                try:
+                    async with self._session.post(f"{self._url}/chat/completions", data=data, allow_redirects=False) as response:
+                        raw = await response.read()
+                finally:
+                    del self._open[limit]
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise self._unreachable(error) from error
+        except TimeoutError as error:
+            waited = f"{self._url}: {time.monotonic() - started:.0f} s"
+            raise Passing(HANG, "the endpoint did not answer in time", waited, "run the same command again, or raise --timeout") from error
+        except (aiohttp.ClientError, OSError) as error:
+            value = f"{self._url}: {self._safe(repr(error))}"
+            raise Passing(FAULT, "the endpoint broke the connection off", value, "run the same command again") from error
+        return Answer(response.status, response.headers, raw.decode("utf-8", "replace"), time.monotonic() - started)
+
+    def _unreachable(self, error: Exception) -> EndpointError:
+        said = ("the endpoint cannot be reached", f"{self._url}: {self._safe(str(error))}", "check --base-url and the network")
+        return Passing(FAULT, *said) if self.slots.open else EndpointRefused(*said)
+
+    def _judged(self, answer: Answer, body: dict[str, Any], request: ChatRequest, tries: Tries) -> Entry:
+        """Return a good answer as the ledger keeps it.
+
+        Raises Passing, RequestRefused or EndpointRefused otherwise.
+        """
+        self._heed_quota(answer.headers, request)
+        said = self._safe(answer.body)
+        if answer.status == 200:  # noqa: PLR2004
+            fault, usage = fault_of(answer.body)
+            if fault:
+                value = f"{self._url}: {fault}: {said[:120]!r}"
+                raise Passing(GARBLED, "the endpoint's answer is no chat completion", value, "check --base-url (it usually ends in /v1)")
+            self._note_success(answer.seconds)
+            return entry_of(answer.body, usage, tries.sent, answer.status)
+        if answer.status == 400:  # noqa: PLR2004
+            self._learn(said, body)
+        fault_found = fault_for(answer.status, answer.headers, said, answer.body, Where(self._url, request.model))
+        if isinstance(fault_found, EndpointRefused) and self.slots.open and answer.status in (403, 404):
+            raise RequestRefused(fault_found.what, fault_found.value, fault_found.do)  # others were answered: it is about this one
+        raise fault_found
+
+    def _heed_quota(self, headers: Mapping[str, str], request: ChatRequest) -> None:
+        if "x-ratelimit-remaining-requests" in headers or "x-ratelimit-remaining-tokens" in headers:
+            tokens = self.spent.tokens / self.spent.calls if self.spent.calls else float(request.max_tokens)
+            pause, spacing = quota_of(headers, tokens, self.slots.limit.value)
+            self.slots.space(spacing)
+            if pause:
+                self.slots.pause(min(pause, _LONGEST_WAIT))
+
+    def _learn(self, said: str, sent: dict[str, Any]) -> None:
+        """Find out from a refusal that a parameter is not taken; the request is sent anew without it.
+
+        An old or small server, or a new model with other names.
+        """
+        refused = next((name for name in DISPENSABLE if name in sent and name in said), None)
+        if refused:
+            self.refused.add(refused)
+            raise Passing(ANEW, "the endpoint refuses a parameter", f"{self._url}: {said}", "see what it says")
+
+    def _note_success(self, seconds: float) -> None:
+        self._last_good, self._asked_to_wait, self._failed, self._refusals = time.monotonic(), 0.0, 0, 0
+        if not self.slots.open:
+            self.slots.opened()
+        if self._patience.saw(seconds):
+            for limit, (began, cuts) in self._open.items():
+                if not limit.expired():
+                    limit.reschedule(began + self._patience.after(cuts))
+
+    def _note_failure(self, passing: Passing, tries: Tries) -> None:
+        """Count a failed attempt; stop the run if nothing but these has come for too long."""
+        tries.kinds[passing.kind] += 1
+        tries.last = passing
+        if passing.kind == ANEW:
+            return
+        self._failed += 1
+        after = min(passing.after or 0.0, _LONGEST_WAIT)
+        self._asked_to_wait = max(self._asked_to_wait, after)
+        if passing.kind == BUSY and after >= _WAIT_FOR_ALL:
+            self.slots.pause(after)
+        silence = time.monotonic() - self._last_good
+        if self._failed >= _FAILURES_TO_STOP and silence > self.quiet + self._asked_to_wait:
+            do = "run the same command again later: only what is missing is asked for"
+            self.halt(EndpointError(f"the endpoint has given no good answer for {silence:.0f} s", passing.value, do))
+
+    def _note_refusal(self, error: RequestRefused) -> None:
+        self._refusals += 1
+        if self._refusals >= _REFUSALS_TO_STOP:
+            self.halt(EndpointRefused(f"the endpoint refuses every request ({self._refusals} in a row)", error.value, error.do))
 
     def _safe(self, text: str) -> str:
         """Some endpoints repeat the key in their errors: it goes no further."""
-        return " ".join((text.replace(self.api_key, "[key]") if self.api_key else text).split())[:300]
+        return " ".join((text[:20_000].replace(self.api_key, "[key]") if self.api_key else text[:20_000]).split())[:300]
 
-    def _wrapped(self, error: openai.OpenAIError) -> EndpointError:  # noqa: PLR0911 (a table of causes)
-        import openai
 
-        said = self._safe(str(getattr(error, "message", None) or error))
-        value = f"{self._where()}: {said}"
-        if isinstance(error, openai.AuthenticationError):
-            return EndpointRefused("the endpoint does not accept the key (401)", value, "check OPENAI_API_KEY")
-        if isinstance(error, openai.PermissionDeniedError):
-            return EndpointRefused("the key may not use this model (403)", value, "check the key's rights and --model")
-        if isinstance(error, openai.NotFoundError):
-            return EndpointRefused("the endpoint knows no such model or path (404)", value, f"check --model {self.model} and --base-url")
-        if isinstance(error, openai.APITimeoutError):
-            return EndpointError("the endpoint did not answer in time", f"{value} ({self.timeout:g} s)", "try again, or raise --timeout")
-        if isinstance(error, openai.APIConnectionError):
-            cause = type(error.__cause__).__name__ if error.__cause__ else said
-            return EndpointError("the endpoint cannot be reached", f"{self._where()}: {cause}", "check --base-url and the network")
-        if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
-            return RequestRefused("the endpoint refuses this request", value, "see what it says")
-        return EndpointError("the endpoint refused the request", value, "see what it says, then run the same command again")
+def _headers(api_key: str) -> dict[str, str]:
+    named = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+    more = {header: os.environ.get(variable, "") for header, variable in named.items()}
+    return {
+        "Authorization": f"Bearer {api_key}", "Content-Type": "application/json", "User-Agent": f"{USER_AGENT_NAME}/{__version__}",
+        **{header: value for header, value in more.items() if value and value.isascii() and value.isprintable()},
+    }  # fmt: skip
 
 
 def key_from_environment() -> str:
@@ -244,37 +367,17 @@ def key_from_environment() -> str:
     return key or "no-key-needed"
 
 
-def _check_address(base_url: str | None) -> None:
+def address(base_url: str | None) -> str:
+    """Return the endpoint's address: the one given, or that of the environment, or OpenAI's.
+
+    Raises EndpointRefused if it is no address.
+    """
+    url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
     try:
-        parts = urlsplit(base_url or "https://api.openai.com/v1")
+        parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         good = False
     if not good:
-        raise EndpointRefused("the endpoint's address is no URL", base_url or "", "write --base-url like http://127.0.0.1:8000/v1")
-
-
-def _fault(body: str) -> tuple[str, dict[str, Any]]:
-    """Return what is wrong with a body as a chat completion (or nothing), and its usage."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return "no JSON" if body.strip() else "an empty body", {}
-    try:
-        content = parsed["choices"][0]["message"].get("content")
-    except (KeyError, IndexError, TypeError, AttributeError):
-        return "no choices[0].message", {}
-    usage = parsed.get("usage")
-    fault = "" if content is None or isinstance(content, str) else "content is no text"
-    return fault, usage if isinstance(usage, dict) else {}
-
-
-def _whole(value: object) -> int:
-    """Return a count as the ledger can hold it; what is no count is 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else 0
-
-
-def _reply(entry: Entry, *, from_ledger: bool) -> ChatReply:
-    content = json.loads(entry.reply)["choices"][0]["message"].get("content") or ""
-    content = content.encode("utf-8", "replace").decode("utf-8")  # lone surrogates could be sent nowhere
-    return ChatReply(content, entry.tokens_in, entry.tokens_out, entry.attempts, from_ledger)
+        raise EndpointRefused("the endpoint's address is no URL", url, "write --base-url like http://127.0.0.1:8000/v1")
+    return url

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.records import Rejected
 from pipeline.text.compare import jaccard, mentions, normalise_answer, shingles
 from pipeline.text.lexical import content_words
+from pipeline.text.numbers import OTHER_FORM
 from pipeline.text.sentences import sentences
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ NEAR_DUPLICATE = 0.5  # 5-gram Jaccard with the true context
 _SHORTEST_INSIDE = 3  # characters
 _LONG_ANSWER = 4  # content words
 EVIDENCE_REPEATED = 0.5  # share of the evidence's 5-grams that the context has
-_ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen").split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_NUMBER_WORDS = [*_ONES, *(tens + unit for tens in _TENS for unit in ("", *_ONES[1:10]))]  # 0 to 99; normalisation drops hyphens
-_SYNONYMS = {str(n): word for n, word in enumerate(_NUMBER_WORDS)} | {word: str(n) for n, word in enumerate(_NUMBER_WORDS)}
 
 
 def answers_after_all(asked: Asked, candidate: Section) -> Rejected | float:
@@ -48,10 +45,10 @@ def answers_after_all(asked: Asked, candidate: Section) -> Rejected | float:
 def forms(answer: str) -> set[str]:
     """Return the forms an answer may take: as it is, small numbers in words or figures, without a unit."""
     tokens = normalise_answer(answer).split()
-    swapped = " ".join(_SYNONYMS.get(token, token) for token in tokens)
+    swapped = " ".join(OTHER_FORM.get(token, token) for token in tokens)
     found = {answer, swapped}
-    if len(tokens) > 1 and (tokens[0][:1].isdigit() or tokens[0] in _SYNONYMS) and not any(token.isdigit() for token in tokens[1:]):
-        found |= {tokens[0], _SYNONYMS.get(tokens[0], tokens[0])}  # "46 countries": the number alone is enough to doubt
+    if len(tokens) > 1 and (tokens[0][:1].isdigit() or tokens[0] in OTHER_FORM) and not any(token.isdigit() for token in tokens[1:]):
+        found |= {tokens[0], OTHER_FORM.get(tokens[0], tokens[0])}  # "46 countries": the number alone is enough to doubt
     parts = answer.split()
     if len(parts) > 1 and all(part[:1].isupper() for part in parts) and len(parts[-1]) >= _SHORTEST_INSIDE:
         found.add(parts[-1])  # "Simone Biles" is "Biles" further down the page

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from pipeline.records import NO_ANSWER, Rejected
-from pipeline.text.compare import find_verbatim, mentions, normalise_answer, words
+from pipeline.text.compare import SPACELESS, find_verbatim, mentions, normalise_answer, size, words
 from pipeline.text.lexical import STOP_WORDS
+from pipeline.text.numbers import OTHER_FORM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.records import Section
+
 MIN_WORDS, MAX_WORDS = 4, 40
 MAX_ANSWER_WORDS = 40
+SHORT_ANSWER_WORDS = 20
+MIN_EVIDENCE_WORDS = 4
+MIN_FACTS = 4  # distinct words of a section that neither its title nor its heading has
+_SUPPORTED = 0.5  # share of the answer's content words that its evidence must have
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u055e", "\u1367", "\u037e")  # Latin, full-width, Arabic, Armenian, Ethiopic, Greek
+_GREEK_MARK = re.compile(r"[\u0370-\u03ff]\w*;$")  # the Greek one is mostly written as a semicolon
 _LEANS = re.compile(
-    r"\b(?:the|this|that|above|given|following) (?:text|section|passage|article|paragraph|context|excerpt)\b"
+    r"\b(?:the|this|that|above|given|following|provided) (?:text|section|passage|article|paragraph|context|excerpt|snippet)\b"
     r"|\b(?:this|above|following) (?:page|table|sentence|event|competition|tournament|list)\b"
     r"|\baccording to the (?:text|passage|article|section|context)\b|\bmentioned (?:above|here|in the)\b",
     re.IGNORECASE,
@@ -24,6 +34,7 @@ _OPENS_WITH_PRONOUN = re.compile(
     r"^\W*(?:(?:when|where|why|how|what|which|who|whom|did|do|does|was|were|is|are|has|had|have|in|at|on|for|many|much|long|old|year|day)"
     r"\s+){1,5}(?:he|she|they|it|his|her|their|its)\b", re.IGNORECASE,
 )  # fmt: skip
+_BARE_PRONOUN = re.compile(r"\b(?:he|she|they|him|them)\b", re.IGNORECASE)
 _ASKS_FOR = {
     "date": re.compile(r"\b(?:when|what (?:day|date|year|month)|which (?:day|date|year|month)|until when|since when)\b", re.IGNORECASE),
     "number": re.compile(
@@ -35,39 +46,53 @@ _ASKS_FOR = {
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
+def something_to_ask(section: Section) -> Rejected | None:
+    """A section says something beyond its title and heading."""
+    above = {*words(section.title), *words(section.heading), *STOP_WORDS}
+    facts = {word for word in words(section.content) if word not in above and any(map(str.isalnum, word))}
+    return None if len(facts) >= MIN_FACTS or len(SPACELESS.findall(section.content)) >= 2 * MIN_FACTS else Rejected("nothing_to_ask", "too few words")
+
+
 def question_form(question: str) -> Rejected | None:
     """One line, a question mark, neither a stump nor a speech."""
     if not question.strip():
         return Rejected("no_question")
-    if not question.endswith("?") or "\n" in question:
+    if not (question.endswith(_QUESTION_MARKS) or _GREEK_MARK.search(question)) or "\n" in question:
         return Rejected("not_a_question", question[:80])
-    n = len(question.split())
+    n = size(question)
     return None if MIN_WORDS <= n <= MAX_WORDS else Rejected("question_length", f"{n} words")
 
 
 def leans(question: str) -> Rejected | None:
     """No "the text", no bare "he": whom or what is meant must not hang on something that is not shown."""
-    leaning = _LEANS.search(question) or _OPENS_WITH_PRONOUN.search(question)
+    leaning = _LEANS.search(question) or _OPENS_WITH_PRONOUN.search(question) or _bare_pronoun(question)
     return Rejected("does_not_stand_alone", leaning.group()) if leaning else None
+
+
+def _bare_pronoun(question: str) -> re.Match[str] | None:
+    """Return a pronoun before which nobody is named."""
+    found = _BARE_PRONOUN.search(question)
+    return found if found and not _names_something(question[: found.start()]) else None
+
+
+def _names_something(question: str) -> bool:
+    """Tell whether there is a number, a capital after the first word, or a letter of a script that has no capitals."""
+    return bool(re.search(r"\d|(?<!^)\b[^\W\d_a-zß-ÿ]\w", question)) or any(unicodedata.category(character) == "Lo" for character in question)
 
 
 def stands_alone(question: str) -> Rejected | None:
     """No leaning on a text that the reader of the question does not see, and something is named."""
-    leaning = leans(question)
-    if leaning:
-        return leaning
-    named = re.search(r"\d|(?<!^)\b[^\W\d_a-zß-ÿ]\w", question)
-    return None if named else Rejected("does_not_stand_alone", "names nothing")
+    return leans(question) or (None if _names_something(question) else Rejected("does_not_stand_alone", "names nothing"))
 
 
-def answer_form(question: str, answer: str) -> Rejected | None:
+def answer_form(question: str, answer: str, longest: int = MAX_ANSWER_WORDS) -> Rejected | None:
     """An answer that is short, not in the question already, and not the sentence that declines."""
     if not normalise_answer(answer):
         return Rejected("no_answer")
     if normalise_answer(answer) == normalise_answer(NO_ANSWER):
         return Rejected("model_declined")
-    if len(answer.split()) > MAX_ANSWER_WORDS:
-        return Rejected("answer_length", f"{len(answer.split())} words")
+    if size(answer) > longest:
+        return Rejected("answer_length", f"{size(answer)} words")
     return Rejected("answer_in_question", answer[:80]) if mentions(question, answer) else None
 
 
@@ -83,11 +108,46 @@ def verbatim_evidence(evidence: str, content: str) -> str | Rejected:
     return find_verbatim(evidence, content) or Rejected("evidence_not_in_section", evidence[:120])
 
 
+def evidence_form(evidence: str, content: str) -> Rejected | None:
+    """Evidence says something: a few words at least, or a whole line (a row of a table, an item of a list)."""
+    whole_line = evidence.strip() in {line.strip() for line in content.splitlines()}
+    return None if whole_line or size(evidence) >= MIN_EVIDENCE_WORDS else Rejected("evidence_too_short", evidence[:120])
+
+
 def numbers_supported(answer: str, evidence: str) -> Rejected | None:
-    """Every number of the answer stands in the evidence."""
-    there = set(_NUMBER.findall(evidence))
+    """Every number of the answer stands in the evidence, in figures or (up to 99) in words."""
+    there = {*_NUMBER.findall(evidence), *(OTHER_FORM.get(word, word) for word in normalise_answer(evidence.replace("-", "")).split())}
     missing = [number for number in _NUMBER.findall(answer) if number not in there]
     return Rejected("number_not_in_evidence", missing[0]) if missing else None
+
+
+def answer_supported(answer: str, evidence: str) -> Rejected | None:
+    """The answer stands in the evidence, or its numbers and names do and half of its other words."""
+    if mentions(evidence, answer) or (SPACELESS.search(answer) and normalise_answer(answer) in normalise_answer(evidence)):
+        return None
+    missing = numbers_supported(answer, evidence)
+    if missing:
+        return missing
+    there = _forms(evidence)
+    unnamed = [name for name in _names(answer) if not _forms(name) & there]
+    if unnamed:
+        return Rejected("name_not_in_evidence", unnamed[0])
+    wanted = [word for word in words(answer) if word not in STOP_WORDS]
+    found = sum(1 for word in wanted if _forms(word) & there)
+    return None if wanted and found >= _SUPPORTED * len(wanted) else Rejected("answer_not_in_evidence", answer[:120])
+
+
+def _forms(text: str) -> set[str]:
+    """Return the words of a text, without a plural's s, and small numbers in both forms."""
+    stems = {word.rstrip("s") or word for word in words(text)}
+    return stems | {OTHER_FORM[word] for word in words(text) if word in OTHER_FORM}
+
+
+def _names(answer: str) -> list[str]:
+    """Return the words of an answer that are names: with a capital, the first one only if the next has one too."""
+    found = re.findall(r"[^\W_][\w’'-]*", answer)
+    capital = [word[:1].isupper() and word.lower() not in STOP_WORDS for word in found]
+    return [word for at, word in enumerate(found) if capital[at] and (at or capital[1:2] == [True])]
 
 
 def about_the_evidence(question: str, title: str, answer: str, evidence: str) -> Rejected | None:

@@ -1,8 +1,9 @@
 """A section → questions with answers and evidence, or the reason why not, one outcome for each that was asked for.
 
 question-first: one call writes all of them; a reply that is a numbered list of questions is taken too,
-and each is then answered by a call of its own. answer-first: spans of the section are the answers, a
-call writes the question for each, and another must find the answer again (round trip).
+and each is then answered by a call of its own. A reply that can't be read stays in the ledger and is asked
+for again, as another sample. answer-first: spans of the section are the answers, a call writes the
+question for each, and another must find the answer again (round trip).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.errors import EndpointError, EndpointRefused, RequestRefused
+from pipeline.errors import EndpointError, NotAsked, RequestRefused
 from pipeline.llm import prompts
-from pipeline.llm.client import ChatReply, ChatRequest
+from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.qa import checks
 from pipeline.qa.candidates import Candidate, candidates
 from pipeline.qa.replies import parse_answer, parse_items
@@ -22,14 +23,18 @@ from pipeline.text.compare import token_f1
 from pipeline.text.sentences import sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
 
     from pipeline.llm.prompts import Message
+
+    Ask = Callable[[ChatRequest], Awaitable[ChatReply]]
+    Search = Callable[[str, int], list[str]]
 
 FINDABLE_WITHIN = 10
 QUESTION_TOKENS, ANSWER_TOKENS, ITEM_TOKENS = 48, 160, 220
 _PASSAGE_SIDES = 1  # sentences on each side of the evidence that a small model is given to read
 _REPLY_KEPT = 4000
+SAMPLES = 3  # how often a reply is asked for that can't be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,9 @@ class Draft:
 Outcome = QA | RejectedQA
 
 
+Item = tuple[str, str, str]
+
+
 class Verdict(NamedTuple):
     """A draft, and why it is rejected; None: it is a row."""
 
@@ -98,17 +106,22 @@ class Verdict(NamedTuple):
 
 
 async def section_rows(
-    section: Section, plan: Plan, ask: Callable[[ChatRequest], Awaitable[ChatReply]], search: Callable[[str, int], list[str]]
+    section: Section, plan: Plan, ask: Ask, search: Search
 ) -> list[Outcome]:
     """Return exactly `plan.per_section` outcomes or more (a model that writes more than asked for has the rest rejected).
 
-    Raises EndpointRefused where going on is pointless; any other fault of the endpoint rejects what it hit.
+    A fault of the endpoint rejects what it hit, and so does the end of the run (`not_asked`).
     """
-    if section.duplicate_of:
-        why = Rejected("duplicate_section", section.duplicate_of)
+    why = not_to_be_asked(section)
+    if why:
         return [Draft(section, plan, i).rejected(why) for i in range(plan.per_section)]
     verdicts = await (_answer_first(section, plan, ask, search) if plan.style == "answer-first" else _question_first(section, plan, ask))
     return [draft.rejected(why) if why else draft.kept() for draft, why in _once_each(verdicts)]
+
+
+def not_to_be_asked(section: Section) -> Rejected | None:
+    """Return why no question is to be asked about a section, if there is a reason."""
+    return Rejected("duplicate_section", section.duplicate_of) if section.duplicate_of else checks.something_to_ask(section)
 
 
 def _once_each(verdicts: list[Verdict]) -> Iterator[Verdict]:
@@ -122,30 +135,21 @@ def _once_each(verdicts: list[Verdict]) -> Iterator[Verdict]:
             seen.add(key)
 
 
-async def _all(tasks: Sequence[Awaitable[Verdict]]) -> list[Verdict]:
-    """Wait for all; a refusal is raised once all have ended, alone (a task group would wrap it)."""
-    ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for outcome in ended:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return [outcome for outcome in ended if isinstance(outcome, Verdict)]
-
-
 def _endpoint_fault(draft: Draft, error: EndpointError) -> Verdict:
-    """Return the verdict on a draft that an endpoint failed; a refusal is raised: it concerns every draft."""
-    if isinstance(error, EndpointRefused):
-        raise error
-    return Verdict(draft, Rejected("request_refused" if isinstance(error, RequestRefused) else "endpoint_error", str(error)))
+    """Return the verdict on a draft that an endpoint failed, or that was not asked any more."""
+    names = {RequestRefused: "request_refused", NotAsked: "not_asked"}
+    draft = replace(draft, attempts=draft.attempts + error.attempts)
+    return Verdict(draft, Rejected(names.get(type(error), "endpoint_error"), str(error)))
 
 
-async def _answer_first(section: Section, plan: Plan, ask: Any, search: Any) -> list[Verdict]:
+async def _answer_first(section: Section, plan: Plan, ask: Ask, search: Search) -> list[Verdict]:
     found = candidates(section, plan.per_section)
     missing = [Verdict(Draft(section, plan, i), Rejected("no_candidate_answer")) for i in range(len(found), plan.per_section)]
     tasks = [_row_for(Draft(section, plan, i, answer=c.answer, evidence=c.evidence), c, ask, search) for i, c in enumerate(found)]
-    return [*await _all(tasks), *missing]
+    return [*await asyncio.gather(*tasks), *missing]
 
 
-async def _row_for(draft: Draft, candidate: Candidate, ask: Any, search: Any) -> Verdict:
+async def _row_for(draft: Draft, candidate: Candidate, ask: Ask, search: Search) -> Verdict:
     section, plan = draft.section, draft.plan
     shown = prompts.question_for_span(section.title, candidate.evidence, candidate.answer, candidate.opening)
     try:
@@ -168,7 +172,7 @@ def _read_back(draft: Draft, answer: str) -> Verdict:
     return Verdict(draft, Rejected("round_trip_failed", f"read back: {' '.join(answer.split())[:120]}") if failed else None)
 
 
-def _answer_first_fault(draft: Draft, candidate: Candidate, search: Any) -> Rejected | None:
+def _answer_first_fault(draft: Draft, candidate: Candidate, search: Search) -> Rejected | None:
     question, answer, evidence = draft.question, draft.answer, draft.evidence
     return (
         checks.question_form(question)
@@ -191,25 +195,50 @@ def _passage(section: Section, evidence: str) -> str:
     return " ".join(around[max(0, at - _PASSAGE_SIDES) : at + 1 + _PASSAGE_SIDES])
 
 
-async def _question_first(section: Section, plan: Plan, ask: Any) -> list[Verdict]:
-    blanks = [Draft(section, plan, i) for i in range(plan.per_section)]
+def questions_request(section: Section, plan: Plan, sample: int = 0, *, roomier: bool = False) -> ChatRequest:
+    """Return the request that writes a section's questions; `roomier`: with twice the room, where the reply before was cut."""
     asked = prompts.questions(section.context, plan.per_section)
+    room = ITEM_TOKENS * plan.per_section * (2 if roomier else 1)
+    return ChatRequest(plan.model, tuple(asked), room, seed=plan.seed, schema=prompts.QA_SCHEMA, sample=sample)
+
+
+async def _question_first(section: Section, plan: Plan, ask: Ask) -> list[Verdict]:
+    blanks = [Draft(section, plan, i) for i in range(plan.per_section)]
     try:
-        reply: ChatReply = await ask(ChatRequest(plan.model, tuple(asked), ITEM_TOKENS * plan.per_section, seed=plan.seed, schema=prompts.QA_SCHEMA))
+        items, reply = await _written(section, plan, ask)
     except EndpointError as error:
         return [_endpoint_fault(blank, error) for blank in blanks]
-    items = parse_items(reply.text)
     if not items:
-        why = Rejected("malformed_reply" if reply.text.strip() else "empty_reply")
+        why = _why_none(reply) if items is None else Rejected("nothing_to_ask", "the model found nothing to ask about")
         free = replace(reply, tokens_in=0, tokens_out=0)  # the reply was paid for once
         return [Verdict(blank.after(free if blank.index else reply), why) for blank in blanks]
     share = replace(reply, tokens_in=reply.tokens_in // len(items), tokens_out=reply.tokens_out // len(items))
     drafts = [Draft(section, plan, i).after(share, question=q, answer=a, evidence=e) for i, (q, a, e) in enumerate(items)]
     missing = [Verdict(blank, Rejected("not_written")) for blank in blanks[len(items) :]]
-    return [*await _all([_finish(draft, ask) for draft in drafts]), *missing]
+    return [*await asyncio.gather(*(_finish(draft, ask) for draft in drafts)), *missing]
 
 
-async def _finish(draft: Draft, ask: Any) -> Verdict:
+async def _written(section: Section, plan: Plan, ask: Ask) -> tuple[list[Item] | None, ChatReply]:
+    """Return the items that the model wrote, with the reply and what it and the unreadable ones before it cost."""
+    tokens_in = tokens_out = attempts = 0
+    roomier = False
+    for sample in range(SAMPLES):
+        reply = await ask(questions_request(section, plan, sample, roomier=roomier))
+        tokens_in, tokens_out, attempts = tokens_in + reply.tokens_in, tokens_out + reply.tokens_out, attempts + reply.attempts
+        roomier = roomier or reply.cut
+        items = parse_items(reply.text)
+        if items is not None or reply.refusal:
+            break
+    return items, replace(reply, tokens_in=tokens_in, tokens_out=tokens_out, attempts=attempts)
+
+
+def _why_none(reply: ChatReply) -> Rejected:
+    if reply.refusal:
+        return Rejected("model_refused", reply.refusal)
+    return Rejected("malformed_reply" if reply.text.strip() else "empty_reply")
+
+
+async def _finish(draft: Draft, ask: Ask) -> Verdict:
     """Answer a question that came without an answer, check the draft, and read it back if that is wanted."""
     if draft.index >= draft.plan.per_section:
         return Verdict(draft, Rejected("more_than_asked_for"))
@@ -225,24 +254,26 @@ async def _finish(draft: Draft, ask: Any) -> Verdict:
     return _read_back(replace(again, answer=draft.answer, evidence=draft.evidence), again.answer)
 
 
-def checked(draft: Draft, *, evidence_needed: bool = True) -> Verdict:
+def checked(draft: Draft, *, brought: bool = False) -> Verdict:
     """Check a draft with question, answer and evidence; the evidence becomes the section's own wording.
 
-    Rows that people bring may come without evidence, and need not name what they are about: then the answer's numbers
-    must at least stand in the section.
+    Rows that people bring may be longer, may come without evidence, and need not name what they are about:
+    then the answer's numbers must at least stand in the section.
     """
-    question, answer = draft.question, draft.answer
-    alone = checks.stands_alone(question) if evidence_needed else checks.leans(question)
-    why = checks.question_form(question) or alone or checks.answer_form(question, answer)
-    if why or not (draft.evidence or evidence_needed):
-        return Verdict(draft, why or checks.numbers_supported(answer, draft.section.content))
-    evidence = checks.verbatim_evidence(draft.evidence, draft.section.content)
+    question, answer, content = draft.question, draft.answer, draft.section.content
+    alone = checks.leans(question) if brought else checks.stands_alone(question)
+    longest = checks.MAX_ANSWER_WORDS if brought else checks.SHORT_ANSWER_WORDS
+    why = checks.question_form(question) or alone or checks.answer_form(question, answer, longest)
+    if why or (brought and not draft.evidence):
+        return Verdict(draft, why or checks.numbers_supported(answer, content))
+    evidence = checks.verbatim_evidence(draft.evidence, content)
     if isinstance(evidence, Rejected):
         return Verdict(draft, evidence)
-    return Verdict(replace(draft, evidence=evidence), checks.numbers_supported(answer, evidence))
+    supported = checks.numbers_supported if brought else checks.answer_supported
+    return Verdict(replace(draft, evidence=evidence), checks.evidence_form(evidence, content) or supported(answer, evidence))
 
 
-async def _answered(draft: Draft, ask: Any) -> Draft:
+async def _answered(draft: Draft, ask: Ask) -> Draft:
     messages = prompts.answer(draft.section.context, draft.question)
     reply = await ask(ChatRequest(draft.plan.model, tuple(messages), ANSWER_TOKENS, seed=draft.plan.seed, schema=prompts.ANSWER_SCHEMA))
     answer, evidence = parse_answer(reply.text)

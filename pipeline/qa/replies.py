@@ -6,22 +6,34 @@ import json
 import re
 from typing import Any
 
+_THOUGHT = re.compile(r"^\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+_EMPTY = re.compile(r'^\s*(?:```\w*\s*)?(?:\{\s*"items"\s*:\s*\[\s*\]\s*\}|\[\s*\])')
 
-def parse_items(reply: str) -> list[tuple[str, str, str]]:
+
+def parse_items(reply: str) -> list[tuple[str, str, str]] | None:
     """Read (question, answer, evidence) triples from a reply: JSON as asked for, JSON in prose, or a numbered list.
 
-    What a list leaves out comes back as empty text. A reply that is none of these gives an empty list.
+    What a list leaves out comes back as empty text. None: the reply is none of these; an empty list: it says that there are none.
     """
+    reply = _said(reply)
     objects = _objects(reply)
     if objects:
-        return [(_text(o, "question"), _text(o, "answer"), _text(o, "evidence")) for o in objects if _text(o, "question")]
-    return _numbered(reply)
+        return [(_text(o, "question"), _text(o, "answer"), _text(o, "evidence")) for o in objects if _text(o, "question")] or None
+    if _EMPTY.search(reply):
+        return []
+    return _numbered(reply) or None
 
 
 def parse_answer(reply: str) -> tuple[str, str]:
     """Read (answer, evidence) from a reply; one that is no JSON is an answer without evidence."""
+    reply = _said(reply)
     found = _objects(reply)
     return (_text(found[0], "answer"), _text(found[0], "evidence")) if found else (reply.strip(), "")
+
+
+def _said(reply: str) -> str:
+    """Return a reply without what the model thought before it (Qwen, DeepSeek and others write that into the content)."""
+    return _THOUGHT.sub("", reply, count=1)
 
 
 def _objects(reply: str) -> list[dict[str, Any]]:

@@ -14,31 +14,46 @@ from pipeline.store import read_columns
 from pipeline.text.tokens import token_counter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _ENCODING = "cl100k_base"
 
 
-def read_sections(path: Path) -> list[Section]:
-    """Read sections in the file's order.
+def each_section(path: Path) -> Iterator[Section]:
+    """Yield sections in the file's order, a few at a time in memory.
 
     Raises InputError naming file, row and column.
     """
     positions: Counter[str] = Counter()
-    sections = []
     for row in read_columns(path, Section, ("title", "heading", "content")):
         title = row["title"]
-        sections.append(Section(**_filled(row, Section, _section_default, positions[title])))
+        yield Section(**_filled(row, Section, _section_default, positions[title]))
         positions[title] += 1
-    return sections
 
 
-def read_qa(path: Path) -> list[QA]:
-    """Read questions with their answers in the file's order.
+def read_sections(path: Path) -> list[Section]:
+    """Read all sections in the file's order.
 
     Raises InputError naming file, row and column.
     """
-    return [QA(**_filled(row, QA, _qa_default, 0)) for row in read_columns(path, QA, ("section_id", "question", "answer"))]
+    return list(each_section(path))
+
+
+def each_qa(path: Path) -> Iterator[QA]:
+    """Yield questions with their answers in the file's order, a few at a time in memory.
+
+    Raises InputError naming file, row and column.
+    """
+    return (QA(**_filled(row, QA, _qa_default, 0)) for row in read_columns(path, QA, ("section_id", "question", "answer")))
+
+
+def read_qa(path: Path) -> list[QA]:
+    """Read all questions with their answers in the file's order.
+
+    Raises InputError naming file, row and column.
+    """
+    return list(each_qa(path))
 
 
 def _filled(row: dict[str, Any], record: type, default: Any, position: int) -> dict[str, Any]:

@@ -11,6 +11,8 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "ʼ": "'", "–": "-", "—": "-", "−": "-"})
 _WORD = re.compile(r"\w+")
+SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""a character of a script that sets no spaces between words (Thai, Lao, Burmese, Khmer, kana, Han)"""
 
 
 def normalise_answer(text: str) -> str:
@@ -57,15 +59,37 @@ def mentions(text: str, phrase: str) -> bool:
 def find_verbatim(quote: str, text: str) -> str | None:
     """Return the span of `text` that `quote` repeats, or None.
 
-    White space and the forms of quotes and dashes may differ, nothing else; what is returned is
-    `text`'s own wording.
+    White space and the forms of quotes and dashes may differ, nothing else; a span begins and ends where
+    words do. What is returned is `text`'s own wording.
     """
+    exact = quote.strip()
+    at = _find_whole(exact, text) if exact.strip("\"'“”‘’ ") else -1
+    if at >= 0:
+        return text[at : at + len(exact)]
     wanted = plain(quote).strip("\"' ")
-    if not wanted:
-        return None
-    folded, origin = _folded(text)
-    at = folded.find(wanted)
+    folded, origin = _folded(text) if wanted else ("", [])
+    at = _find_whole(wanted, folded) if wanted else -1
     return text[origin[at] : origin[at + len(wanted) - 1] + 1] if at >= 0 else None
+
+
+def _find_whole(wanted: str, text: str) -> int:
+    """Return where a span stands in a text, its ends at ends of words, or -1."""
+    at = text.find(wanted)
+    while at >= 0 and not _whole_words(text, at, at + len(wanted)):
+        at = text.find(wanted, at + 1)
+    return at
+
+
+def _whole_words(text: str, start: int, end: int) -> bool:
+    """Tell whether a span cuts no word; scripts that set no spaces between words have no such ends."""
+    edges = (text[max(0, start - 1) : start + 1], text[end - 1 : end + 1])
+    return not any(len(edge) > 1 and edge.isalnum() and not SPACELESS.search(edge) for edge in edges)
+
+
+def size(text: str) -> int:
+    """Return how many words a text has; in scripts that set no spaces, two characters count as one."""
+    spaceless = len(SPACELESS.findall(text))
+    return len(SPACELESS.sub(" ", text).split()) + -(-spaceless // 2)
 
 
 def _folded(text: str) -> tuple[str, list[int]]:

@@ -16,6 +16,7 @@ from pipeline.text.compare import jaccard, shingles
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
 THRESHOLD = 0.65
 """Jaccard similarity of word 5-grams from which on a text counts as a repetition: a hundred words with a name, a date and a number changed
@@ -55,13 +56,19 @@ class NearDuplicates:
         return ""
 
 
-def _bands(grams: frozenset[tuple[str, ...]]) -> list[int]:
-    """Return a signature's bands as 64-bit numbers; texts that share one are candidates."""
+def signature(items: Iterable[str], permutations: int) -> list[int]:
+    """Return the MinHash signature of a set of texts: 32-bit numbers, two sets share each with the probability of their Jaccard similarity."""
     import rensa
 
-    minhash = rensa.RMinHash(num_perm=_BANDS * _ROWS, seed=_SEED)
-    minhash.update([" ".join(gram) for gram in grams])
-    rows = array("I", minhash.digest()).tobytes()
+    minhash = rensa.RMinHash(num_perm=permutations, seed=_SEED)
+    minhash.update(list(items))
+    values: list[int] = minhash.digest()
+    return values
+
+
+def _bands(grams: frozenset[tuple[str, ...]]) -> list[int]:
+    """Return a signature's bands as 64-bit numbers; texts that share one are candidates."""
+    rows = array("I", signature((" ".join(gram) for gram in grams), _BANDS * _ROWS)).tobytes()
     width = len(rows) // _BANDS
     starts = range(0, len(rows), width)
     return [
