@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import sys
 import time
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+_BEGINNING = ("collect",)
 _ONLY_READING = ("ask", "fetch_weights")
 _PLAIN_LINE_SECONDS = 5.0
 _VERSIONS_THAT_MATTER = (
@@ -164,8 +167,9 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
 def _alone(run: Run) -> Iterator[None]:
     """Keep a second process out of the run folder while this one writes there; the lock ends with the process."""
     import fcntl
-    import os
 
+    if run.stage in _BEGINNING:
+        run.folder.prepare()  # or two that begin together would both go on
     if run.stage in _ONLY_READING or not run.folder.root.is_dir():
         yield
         return
@@ -187,6 +191,9 @@ def _help(docstring: str) -> str:
 
 
 def _main(command: click.Command, name: str) -> None:
+    for name_of_stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name_of_stream) is None:  # closed by the caller
+            setattr(sys, name_of_stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (for as long as the process lives)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no arrow gets a question mark
@@ -210,13 +217,18 @@ def _main(command: click.Command, name: str) -> None:
 
 
 def _report(error: PipelineError | None) -> int:
-    click.echo(f"error: {error}", err=True)
+    click.echo(f"error: {_shown(str(error))}", err=True)
     return EXIT_ERROR
+
+
+def _shown(text: str) -> str:
+    """Return a text of strangers as one line that no terminal obeys."""
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in " ".join(text.splitlines()))
 
 
 def _report_early(name: str, error: PipelineError) -> int:
     """Report an error that came before there was an outcome; who asked for JSON gets a line of it all the same."""
-    if "--json" in sys.argv[1:]:
+    if "--json" in sys.argv[1:] or os.environ.get(f"{settings.ENV_PREFIX}_JSON", "").lower() in ("1", "true", "yes", "on", "t", "y"):
         click.echo(json.dumps({"stage": name, "counts": {}, "error": str(error)}, ensure_ascii=False))
     return _report(error)
 

@@ -57,6 +57,8 @@ class Found:
     read: Callable[[Page], list[RawSection]]
     failure: PipelineError | None = None
     cost: dict[str, int] = field(default_factory=dict)
+    store: FetchedPages | None = None
+    """where the pages of a wiki lie, and what was there the last time"""
 
 
 @cli.stage("collect")
@@ -128,10 +130,7 @@ def _wiki(
 
         api_url, transport = API_URL, SampleTransport(bundled("sample"))
     wiki = Wiki(_user_agent(contact, source), rules.language, api_url, rate, transport)
-    store = opened.enter_context(FetchedPages(run.folder.crawl, wiki.api_url))
-    if run.force:
-        store.forget()
-    return wiki, store
+    return wiki, opened.enter_context(FetchedPages(run.folder.crawl, wiki.api_url))
 
 
 def _user_agent(contact: str | None, source: str) -> str:
@@ -139,13 +138,19 @@ def _user_agent(contact: str | None, source: str) -> str:
 
     if source == "sample":
         return f"{settings.USER_AGENT_NAME}/{__version__} (no network)"
-    contact = contact or _remembered_contact()
-    if not contact or not contact.isprintable() or not contact.isascii():
-        raise InputError(
-            "the wiki's rules ask for your contact", f"--contact {contact or 'is missing'}",
-            "add --contact YOU@EXAMPLE.ORG (or a URL), or set PIPELINE_CONTACT",
-        )  # fmt: skip
+    contact = (contact or _remembered_contact()).strip()
+    fault = _contact_fault(contact)
+    if fault:
+        do = "add --contact YOU@EXAMPLE.ORG (or a URL), or set PIPELINE_CONTACT"
+        raise InputError("the wiki's rules ask for your contact", f"--contact {fault}", do)
     return f"{settings.USER_AGENT_NAME}/{__version__} ({contact})"
+
+
+def _contact_fault(contact: str) -> str:
+    """Return why a contact is none that can be sent in a header, or nothing."""
+    if not contact:
+        return "is missing"
+    return "" if contact.isprintable() and contact.isascii() else f"{contact!a} is not plain ASCII"
 
 
 def _remembered_contact() -> str:
@@ -157,13 +162,15 @@ def _remembered_contact() -> str:
 
     path = platformdirs.user_config_path(settings.USER_AGENT_NAME, appauthor=False) / "contact"
     if path.is_file():
-        return path.read_text("utf-8").strip()
+        return path.read_text("utf-8", "replace").strip()
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return ""
-    said: str = click.prompt("The wiki's rules ask how its operators can reach you (mail address or URL)", err=True)
+    said = ""
+    while _contact_fault(said):
+        said = click.prompt("The wiki's rules ask how its operators can reach you (mail address or URL, plain ASCII)", err=True).strip()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(said.strip() + "\n", "utf-8")
-    return said.strip()
+    path.write_text(said + "\n", "utf-8")
+    return said
 
 
 def _from_wiki(run: Run, rules: Topic, wiki: Wiki, store: FetchedPages, max_pages: int | None) -> Found:
@@ -185,10 +192,10 @@ def _from_wiki(run: Run, rules: Topic, wiki: Wiki, store: FetchedPages, max_page
         return None
 
     with run.progress(None, "pages", "page") as bar:
-        crawl = Crawl(wiki, rules, store, max_pages, Progress(bar.expect, bar.step))
+        crawl = Crawl(wiki, rules, store, max_pages, run.force, Progress(bar.expect, bar.step))
         failure = asyncio.run(crawled())
     pages = [page for page in crawl.pages.values() if page.status != "kept" or page.retrieved_at]
-    return Found(pages, read, failure, {"requests": wiki.requests, "pages_fetched": crawl.fetched})
+    return Found(pages, read, failure, {"requests": wiki.requests, "pages_fetched": crawl.fetched}, store)
 
 
 def _from_csv(file: Path) -> Found:
@@ -215,38 +222,38 @@ def _concluded(run: Run, rules: Topic, found: Found, inputs: dict[str, str], cho
     entry = None if found.failure else run.is_current(inputs, chosen)
     if entry:
         outcome = _outcome(run, entry["counts"], f"collect: nothing has changed, {entry['counts']['sections']} sections are there already")
-        outcome.facts = {**found.cost, "changes": _changes([], [])}
-        return outcome
-    before = _earlier(run, finished, chosen)
-    counts, pages = _written(run, rules, found, chosen["encoding"])
-    outcome = _outcome(run, counts, f"collect: {_sentence(counts)}")
+    else:
+        outcome = _outcome(run, *_written(run, rules, found, chosen["encoding"]))
     outcome.facts = dict(found.cost)
-    if before is not None:
-        outcome.facts["changes"] = changes = _changes(before, pages)
+    changes = _changes(found, whole=chosen["max_pages"] is None)
+    if changes is not None:
+        outcome.facts["changes"] = changes
         outcome.lines += tuple(_told(changes))
     if found.failure:
         outcome.failure, outcome.then = found.failure, ""
         outcome.lines = (f"{outcome.lines[0]} – kept, but the stage is not complete",)
-    else:
+        return outcome
+    if not entry:
         cli.finish(run, outcome, inputs, chosen, found.cost)
+    if found.store:
+        found.store.finish((page.page_id, page.title, page.revision_id) for page in found.pages if page.status == "kept")
     return outcome
 
 
-def _earlier(run: Run, finished: dict[str, Any] | None, chosen: dict[str, Any]) -> list[Page] | None:
-    """Return the pages of an earlier collect from the same source, if there was one."""
-    from pipeline.store import read_rows
+def _changes(found: Found, *, whole: bool) -> dict[str, list[str]] | None:
+    """Return the titles of pages that came, whose revision or title is another, and that are gone, since the last collect from this wiki.
 
-    same = finished and all(finished["settings"].get(name) == chosen[name] for name in ("source", "api_url"))
-    return read_rows(run.folder.pages, Page) if same and run.folder.pages.is_file() else None
-
-
-def _changes(before: list[Page], after: list[Page]) -> dict[str, list[str]]:
-    """Return the titles of pages that came, whose revision is another, and that are gone."""
-    old, new = ({p.page_id: p for p in pages if p.status == "kept"} for pages in (before, after))
+    Of a crawl that stops early nothing is gone; None if there was no such collect.
+    """
+    earlier = found.store.collected() if found.store else []
+    if not earlier:
+        return None
+    old = {page_id: (title, revision) for page_id, title, revision in earlier}
+    new = {page.page_id: (page.title, page.revision_id) for page in found.pages if page.status == "kept"}
     return {
-        "added": sorted(new[i].title for i in new.keys() - old.keys()),
-        "changed": sorted(new[i].title for i in new.keys() & old.keys() if (new[i].revision_id, new[i].title) != (old[i].revision_id, old[i].title)),
-        "removed": sorted(old[i].title for i in old.keys() - new.keys()),
+        "added": sorted(new[i][0] for i in new.keys() - old.keys()),
+        "changed": sorted(new[i][0] for i in new.keys() & old.keys() if new[i] != old[i]),
+        "removed": sorted(old[i][0] for i in old.keys() - new.keys()) if whole else [],
     }
 
 
@@ -257,8 +264,8 @@ def _told(changes: dict[str, list[str]]) -> Iterator[str]:
             yield f"  {len(titles)} {name} since the last time: {', '.join(titles[:3])}{more}"
 
 
-def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[str, Any], list[Page]]:
-    """Cut every page into sections and write them as they come, in reading order; return the counts and the pages as written."""
+def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[str, Any], str]:
+    """Cut every page into sections and write them as they come, in reading order; return the counts, and a sentence of them."""
     from pipeline.sources.attribution import attribution
     from pipeline.sources.sectioning import Sectioner
     from pipeline.store import csv_file, rows_file, scratch_database, write_rows, write_text
@@ -288,7 +295,8 @@ def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[
     write_rows(folder.pages, Page, pages)
     write_text(folder.attribution, attribution(pages))
     _unfinish_what_follows(run)
-    return counts.named(), pages
+    named = counts.named()
+    return named, f"collect: {_sentence(named)}"
 
 
 def _unfinish_what_follows(run: Run) -> None:

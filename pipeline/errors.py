@@ -6,7 +6,8 @@
     ├── StorageError      the disk: full, read-only, a half-written or foreign file
     │   └── LedgerError   ledger.sqlite cannot be read or written
     ├── SourceError       a wiki did not answer as a wiki does
-    │   └── PageRefused       … about one page: it was deleted, or may not be read
+    │   ├── PageRefused       … about one page: it was deleted, or may not be read
+    │   └── SourceStopped     … and asks not to be asked any more for now
     ├── EndpointError     a model's endpoint did not answer one request properly
     │   ├── RequestRefused    … because of that very request (400, 422): asking again is no use
     │   ├── EndpointRefused   … in a way that every further request would meet too (key, model, address)
@@ -52,6 +53,10 @@ class SourceError(PipelineError):
 
 class PageRefused(SourceError):
     """A wiki refuses one page: it was deleted meanwhile, or may not be read."""
+
+
+class SourceStopped(SourceError):
+    """A wiki asks not to be asked any more for now."""
 
 
 class EndpointError(PipelineError):

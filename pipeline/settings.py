@@ -95,7 +95,7 @@ def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _check_values(raw: dict[str, Any], path: Path) -> None:
     """Raise InputError for values that would only fail in the middle of a crawl."""
-    if not re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]+)*", raw["language"]):
+    if not re.fullmatch(r"[a-z]{2,12}(-[a-z0-9]+)*", raw["language"]):
         raise InputError("a key of the topic file has no sense", f"{path}: language = {raw['language']!r}", 'write a code like "en"')
     if not [seed for seed in [*raw["seeds"], *raw.get("categories", ())] if seed.strip()]:
         raise InputError("a key of the topic file has no sense", f"{path}: seeds is empty", "name the pages to begin with, or categories")

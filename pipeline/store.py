@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -53,6 +54,8 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[Any]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):  # by a process that was killed
+            left.unlink(missing_ok=True)
         text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
         with tempfile.NamedTemporaryFile(mode, dir=path.parent, prefix=f".{path.name}.", delete=False, **text) as file:
             temporary = Path(file.name)
@@ -246,6 +249,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _is_an_entry(entry: object) -> bool:
+    """Tell whether a value of the manifest is what `finish` writes of a stage."""
+    return isinstance(entry, dict) and all(isinstance(entry.get(part, {}), dict) for part in ("inputs", "settings", "outputs", "cost"))
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The files of one run, by name."""
@@ -352,7 +360,7 @@ class RunFolder:
             raise storage_error(error, self.manifest) from error
         except ValueError as error:
             raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again") from error
-        if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
+        if not isinstance(stages, dict) or not all(map(_is_an_entry, stages.values())):
             raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again")
         return stages
 

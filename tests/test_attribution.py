@@ -44,4 +44,14 @@ def test_a_source_without_licence_or_address_says_so_and_claims_nothing() -> Non
 def test_an_address_that_is_no_web_address_becomes_no_link() -> None:
     assert "](" not in attribution([replace(PAGE, url="javascript:alert(1)")])
     assert "](" not in attribution([replace(PAGE, url="https://w.example/> <b>")])
-    assert "](" not in attribution([replace(PAGE, url="https://[w.example/")])
+
+
+def test_a_wiki_without_short_addresses_or_with_a_bare_one_is_linked_too() -> None:
+    assert "(<https://w.example/index.php?title=A&oldid=7>)" in attribution([replace(PAGE, url="https://w.example/index.php?title=A")])
+    assert "(<http://[::1]:8080/wiki/A?oldid=7>)" in attribution([replace(PAGE, url="http://[::1]:8080/wiki/A")])
+
+
+def test_a_title_cannot_forge_a_line() -> None:
+    said = attribution([replace(PAGE, title="A\n\n- forged\n===", licence="CC\n- forged")])
+    assert len([line for line in said.splitlines() if line.startswith("- ")]) == 1
+    assert "===" not in said.splitlines()

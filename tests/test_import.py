@@ -40,8 +40,13 @@ def kept(folder: Path, source: str) -> list[QA]:
 
 def test_sections_that_the_run_lacks_come_with_their_questions(folder: Path, tmp_path: Path) -> None:
     before = read_rows(folder / "sections.parquet", Section)
-    questions, answers = "Where was the regatta of 2021 held?\n2. How many sailors came to Enoshima?\n4. When did it end?", "1. on Enoshima\n2. 350\n3. never"
-    path = notebook(tmp_path / "q.csv", ("Sailing elsewhere", "Summary", TEXT, questions, answers), ("Too short", "Summary", "Short.", "Who won it?", "A"))
+    questions, answers = (
+        "Where was the regatta of 2021 held?\n2. How many sailors came to Enoshima?\n4. When did it end?",
+        "1. on Enoshima\n2. 350\n3. never",
+    )
+    path = notebook(
+        tmp_path / "q.csv", ("Sailing elsewhere", "Summary", TEXT, questions, answers), ("Too short", "Summary", "Short.", "Who won it?", "A")
+    )
     result = run("create_qa", "--import", path, "--data", folder, "--json")
     assert result.code == 0, result.err
     assert "1 sections that this run did not have" in result.err

@@ -56,7 +56,17 @@ def test_a_question_that_leans_on_an_unseen_text_does_not_stand_alone(question: 
     assert reason(checks.stands_alone(question)) == "does_not_stand_alone"
 
 
-@pytest.mark.parametrize("question", ["東京オリンピックはいつ開会しましたか?", "متى افتتحت دورة الألعاب في طوكيو؟", "When did Japan say they had won?", "Who won the 100 metres?", "When did Japan win its first medal?", "who carried the flag for Östersund?"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "東京オリンピックはいつ開会しましたか?",
+        "متى افتتحت دورة الألعاب في طوكيو؟",
+        "When did Japan say they had won?",
+        "Who won the 100 metres?",
+        "When did Japan win its first medal?",
+        "who carried the flag for Östersund?",
+    ],
+)
 def test_a_question_that_names_its_subject_stands_alone(question: str) -> None:
     assert checks.stands_alone(question) is None
 
@@ -240,7 +250,9 @@ def test_a_reply_without_items_gives_none(reply: str) -> None:
     assert parse_items(reply) is None
 
 
-@pytest.mark.parametrize("reply", ["[]", '{"items": []}', ' { "items" : [ ] } ', '```json\n{"items": []}\n```', '<think>No fact.</think>\n{"items": []}'])
+@pytest.mark.parametrize(
+    "reply", ["[]", '{"items": []}', ' { "items" : [ ] } ', '```json\n{"items": []}\n```', '<think>No fact.</think>\n{"items": []}']
+)
 def test_a_reply_that_says_there_is_nothing_is_not_malformed(reply: str) -> None:
     assert parse_items(reply) == []
 
@@ -395,7 +407,9 @@ def test_a_section_that_says_nothing_is_not_asked_about() -> None:
     assert reasons(rows('{"items": []}')) == ["nothing_to_ask"] * 2
 
 
-@pytest.mark.parametrize("content", ["ソフトボールは2021年7月21日に福島で始まった。", "Беларусь завоевала семь медалей.", "Gold | Kenya | Kipchoge | 2:08:38"])
+@pytest.mark.parametrize(
+    "content", ["ソフトボールは2021年7月21日に福島で始まった。", "Беларусь завоевала семь медалей.", "Gold | Kenya | Kipchoge | 2:08:38"]
+)
 def test_sections_of_every_kind_are_asked_about(content: str) -> None:
     assert reasons(rows("{}", section=of(content))) == ["malformed_reply"] * 2
 

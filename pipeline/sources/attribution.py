@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pipeline.records import Page
 
-_WEB = re.compile(r"https?://[^\s<>\[\]/]+/[^\s<>]*")
+_WEB = re.compile(r"https?://[^\s<>/]+/[^\s<>]*")
 _INTRODUCTION = """# Sources and licence
 
 This data holds text of {n} wiki pages, listed below with the revision that was read.
@@ -36,7 +36,8 @@ def _line(page: Page) -> str:
     if not _is_web(page.url):
         return _escaped(page.title) + (f", revision {page.revision_id}" if page.revision_id else "")
     dated = f" of {page.revision_timestamp[:10]}" if page.revision_timestamp else ""
-    revision = f", [revision {page.revision_id}{dated}](<{page.url}?oldid={page.revision_id}>)" if page.revision_id else ""
+    joint = "&" if "?" in page.url else "?"
+    revision = f", [revision {page.revision_id}{dated}](<{page.url}{joint}oldid={page.revision_id}>)" if page.revision_id else ""
     return f"[{_escaped(page.title)}](<{page.url}>){revision}"
 
 
@@ -45,4 +46,5 @@ def _is_web(url: str) -> bool:
 
 
 def _escaped(text: str) -> str:
-    return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in text)
+    """Return a text that Markdown shows as it is, in one line."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in " ".join(text.split()))

@@ -12,16 +12,18 @@ import re
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.errors import PageRefused, SourceError
+from pipeline.errors import PageRefused, SourceError, SourceStopped
 from pipeline.records import Page, derived_page_id
-from pipeline.sources.wikipedia import BATCH, Described, Wiki, WikiInfo, batches, tidy_title, title_fault
+from pipeline.sources.answers import ApiPage
+from pipeline.sources.wikipedia import BATCH, Wiki, batches, tidy_title, title_fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from pipeline.settings import Topic
+    from pipeline.sources.answers import Described, WikiInfo
     from pipeline.sources.fetched import FetchedPages
 
 _FAILED_IN_A_ROW = 3
@@ -44,6 +46,8 @@ class Crawl:
     topic: Topic
     store: FetchedPages
     max_pages: int | None = None
+    anew: bool = False
+    """whether pages are fetched again that are stored already"""
     progress: Progress = field(default_factory=Progress)
     pages: dict[str, Page] = field(default_factory=dict)
     fetched: int = 0
@@ -61,6 +65,8 @@ class Crawl:
         Raises SourceError if the wiki does not answer, or if single pages could not be had (after all others).
         """
         self._info = await self.wiki.info()
+        if self.anew:  # only now: the wiki answers
+            self.store.begin_anew()
         frontier = await self._seeds()
         self._seen.update(frontier)
         if self.max_pages is None:  # ask about all that an earlier crawl met, in full batches
@@ -72,8 +78,9 @@ class Crawl:
         self.store.forget(page.title for page in self.pages.values() if page.status != "kept")
         if self.failures:
             title, cause = next(iter(self.failures.items()))
-            what = f"{len(self.failures)} of {self._kept} pages, first {title!r}: {cause}"
-            raise SourceError("some pages could not be fetched", what, "run the same command again: only they are asked for")
+            what = f"{len(self.failures)} of {self._kept} pages, first {title!r}: {cause.what}: {cause.value}"
+            do = "run the same command again: only they are asked for; what never comes, leave out with title_excludes"
+            raise SourceError("some pages could not be fetched", what, do)
 
     def _full(self) -> bool:
         return self.max_pages is not None and self._kept >= self.max_pages
@@ -81,11 +88,14 @@ class Crawl:
     async def _seeds(self) -> list[str]:
         """Return the topic's seed titles, and the articles of its categories."""
         seeds = [tidy_title(seed) for seed in self.topic.seeds]
-        level, seen = [category for category in self.topic.categories if category.strip()], set[str]()
-        for _ in range(1 + self.topic.category_depth):
+        level, seen, depth = [category for category in self.topic.categories if category.strip()], set[str](), 0
+        while level and depth <= self.topic.category_depth:
+            depth += 1
             below: list[str] = []
             for category in level:
                 articles, subcategories = await self.wiki.members(category)
+                if not articles and not subcategories:
+                    self.pages[category] = _unkept(category, "missing", "the category has no members", self._info)
                 seeds += [title for title in articles if admits(self.topic, title)]
                 below += subcategories
             seen.update(level)
@@ -147,9 +157,9 @@ class Crawl:
             if self._full():
                 break
             fault = title_fault(title)
-            for page in (_page({"title": title}, "missing", fault, self._info),) if fault else self._resolved[title]:
+            for page in (_unkept(title, "missing", fault, self._info),) if fault else self._resolved[title]:
                 if page.title in self.pages:
-                    continue
+                    continue  # by another way
                 self.pages[page.title] = page
                 if page.status == "kept":
                     self._kept += 1
@@ -159,7 +169,7 @@ class Crawl:
         return kept
 
     def _behind(self, described: Described) -> tuple[Page, ...]:
-        pages = tuple(_page({"title": at}, "redirect", f"to {to}", self._info) for at, to in described.hops)
+        pages = tuple(_unkept(at, "redirect", f"to {to}", self._info) for at, to in described.hops)
         if described.page is None:
             return tuple(replace(page, reason=f"{page.reason}, in a circle") for page in pages)
         return (*pages, _judged(described.page, self.topic, self._info, redirected=bool(pages)))
@@ -171,13 +181,15 @@ class Crawl:
         stored = self.store.get(page.title, page.revision_id)
         if stored is None:
             try:
-                answer = await self.wiki.parse(page.revision_id)
+                parsed = await self.wiki.parse(page.revision_id)
             except PageRefused as error:
                 return self._gone(page, error)
+            except SourceStopped:
+                raise
             except SourceError as error:
                 return self._failed(page, error)
-            now = str(answer.get("retrieved_at") or datetime.now(UTC).isoformat(timespec="seconds"))
-            self.store.put(page.title, page.revision_id, now, _links(answer), answer["text"])
+            now = parsed.retrieved_at or datetime.now(UTC).isoformat(timespec="seconds")
+            self.store.put(page.title, page.revision_id, now, parsed.links, parsed.html)
             self.fetched += 1
         else:
             now = stored.retrieved_at
@@ -187,7 +199,6 @@ class Crawl:
 
     def _gone(self, page: Page, error: PageRefused) -> None:
         """A page that was there when the batch was asked about, and is not now, is missing like any other."""
-        self._kept -= 1
         self.pages[page.title] = replace(page, status="missing", reason=f"gone during the crawl: {error.value}")
         self.progress.done()
 
@@ -220,34 +231,25 @@ def admits(topic: Topic, title: str) -> bool:
     )
 
 
-def _links(parsed: dict[str, Any]) -> tuple[str, ...]:
-    """Return the article titles that a page links to, red ones too, sorted (the API's order is its database's)."""
-    links = [link for link in parsed.get("links", []) if isinstance(link, dict)]
-    return tuple(sorted({str(link.get("title", "")) for link in links if link.get("ns") == 0}))
-
-
-def _judged(page: dict[str, Any], topic: Topic, info: WikiInfo, *, redirected: bool) -> Page:
+def _judged(page: ApiPage, topic: Topic, info: WikiInfo, *, redirected: bool) -> Page:
     """Return the page that a title stands for, with its status."""
-    title = str(page.get("title", ""))
-    namespace = page.get("ns", 0)
-    if page.get("missing") or page.get("invalid"):
-        return _page(page, "missing", str(page.get("invalidreason", "no such page")), info)
-    if namespace != 0 or page.get("special"):
-        return _page(page, "filtered", f"no article: it lies in namespace {namespace}", info)
-    if "disambiguation" in (page.get("pageprops") or {}):
+    if page.missing:
+        return _page(page, "missing", page.missing, info)
+    if page.namespace != 0:
+        return _page(page, "filtered", f"no article: it lies in namespace {page.namespace}", info)
+    if page.disambiguation:
         return _page(page, "disambiguation", "lists pages of like names", info)
-    if not admits(topic, title):
+    if not admits(topic, page.title):
         led = "a redirect led here; " if redirected else ""
         return _page(page, "filtered", f"{led}the topic does not admit the title", info)
     return _page(page, "kept", "", info)
 
 
-def _page(page: dict[str, Any], status: str, reason: str, info: WikiInfo) -> Page:
-    title = str(page.get("title", ""))
-    revisions = page.get("revisions")
-    revision = revisions[0] if isinstance(revisions, list) and revisions and isinstance(revisions[0], dict) else {}
+def _unkept(title: str, status: str, reason: str, info: WikiInfo) -> Page:
+    return _page(ApiPage(title), status, reason, info)
+
+
+def _page(page: ApiPage, status: str, reason: str, info: WikiInfo) -> Page:
     licence = " ".join(part for part in (info.licence, info.licence_url) if part)
-    return Page(
-        int(page.get("pageid") or derived_page_id(title)), title, str(page.get("canonicalurl", "")), revision.get("revid"),
-        str(revision.get("timestamp", "")), "", licence, 0, status, reason,
-    )  # fmt: skip
+    page_id = derived_page_id(page.title) if page.page_id is None else page.page_id
+    return Page(page_id, page.title, page.url, page.revision_id, page.revision_timestamp, "", licence, 0, status, reason)

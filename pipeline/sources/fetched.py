@@ -24,8 +24,14 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS fetched (
     wiki TEXT NOT NULL, title TEXT NOT NULL, revision_id INTEGER NOT NULL, retrieved_at TEXT NOT NULL,
     links TEXT NOT NULL, html BLOB NOT NULL, PRIMARY KEY (wiki, title)
-)
+);
+CREATE TABLE IF NOT EXISTS anew (wiki TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS collected (
+    wiki TEXT NOT NULL, page_id INTEGER NOT NULL, title TEXT NOT NULL, revision_id INTEGER, PRIMARY KEY (wiki, page_id, title)
+);
 """
+Known = tuple[int, str, int | None]
+"""page_id, title, revision_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,7 @@ class FetchedPages:
         with self._wrapped():
             self._db = sqlite3.connect(path, isolation_level=None)
             try:
-                for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", _SCHEMA):
-                    self._db.execute(statement)
+                self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
             except BaseException:
                 self._db.close()
                 raise
@@ -92,13 +97,33 @@ class FetchedPages:
         with self._wrapped(), closing(self._db.cursor()) as cursor:
             return [title for (title,) in cursor.execute("SELECT title FROM fetched WHERE wiki = ? ORDER BY title", (self._wiki,))]
 
-    def forget(self, titles: Iterable[str] | None = None) -> None:
-        """Remove pages that the wiki no longer has; without titles, all of this wiki's."""
+    def forget(self, titles: Iterable[str]) -> None:
+        """Remove pages that the wiki no longer has."""
         with self._wrapped():
-            if titles is None:
+            self._db.executemany("DELETE FROM fetched WHERE wiki = ? AND title = ?", [(self._wiki, title) for title in titles])
+
+    def begin_anew(self) -> None:
+        """Remove this wiki's pages, so that all are fetched again; not those that came since an earlier call, until `finish`."""
+        with self._wrapped():
+            self._db.execute("BEGIN IMMEDIATE")
+            if self._db.execute("INSERT OR IGNORE INTO anew VALUES (?)", (self._wiki,)).rowcount:
                 self._db.execute("DELETE FROM fetched WHERE wiki = ?", (self._wiki,))
-            else:
-                self._db.executemany("DELETE FROM fetched WHERE wiki = ? AND title = ?", [(self._wiki, title) for title in titles])
+            self._db.execute("COMMIT")
+
+    def finish(self, known: Iterable[Known]) -> None:
+        """Note the pages of a collect that came to its end: the next one tells what is different."""
+        with self._wrapped():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM anew WHERE wiki = ?", (self._wiki,))
+            self._db.execute("DELETE FROM collected WHERE wiki = ?", (self._wiki,))
+            self._db.executemany("INSERT OR REPLACE INTO collected VALUES (?, ?, ?, ?)", [(self._wiki, *page) for page in known])
+            self._db.execute("COMMIT")
+
+    def collected(self) -> list[Known]:
+        """Return the pages of the last collect from this wiki that came to its end."""
+        query = "SELECT page_id, title, revision_id FROM collected WHERE wiki = ? ORDER BY page_id, title"
+        with self._wrapped(), closing(self._db.cursor()) as cursor:
+            return list(cursor.execute(query, (self._wiki,)))
 
     def close(self) -> None:
         """Close the file (the WAL is folded back into it)."""

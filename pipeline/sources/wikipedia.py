@@ -13,7 +13,6 @@ import asyncio
 import ipaddress
 import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -24,10 +23,13 @@ import tenacity
 import wikipediaapi
 from aiolimiter import AsyncLimiter
 
-from pipeline.errors import InputError, PageRefused, SourceError
+from pipeline.errors import InputError, PageRefused, SourceError, SourceStopped
+from pipeline.sources.answers import line, read_described, read_info, read_parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from pipeline.sources.answers import Described, Parsed, WikiInfo
 
 BATCH = 50  # titles a query, the API's limit for clients without special rights
 AT_ONCE = 3  # Wikimedia's rule for clients like this one
@@ -37,10 +39,13 @@ LONGEST_TITLE = 255  # bytes in UTF-8
 _LONGEST_QUERY = 6000  # characters of encoded titles: servers refuse addresses above 8 KB
 _TRANSIENT = frozenset({"maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryError", "internal_api_error_DBConnectionError"})
 _OF_THE_PAGE = frozenset({"missingtitle", "nosuchrevid", "nosuchpageid", "permissiondenied", "pagecannotexist", "invalidtitle"})
-_ATTEMPTS = 9
+_ATTEMPTS, _PATIENT_ATTEMPTS = 9, 30  # at one request: after faults, and where the wiki itself asks to wait
 _LONGEST_BACKOFF = 60.0
 _LONGEST_WAIT = 600.0  # seconds that a Retry-After may ask for; beyond, stopping and saying so is kinder
-_TIMEOUT = 60.0
+_TIMEOUT, _LONGEST_ANSWER = 60.0, 300.0  # seconds of silence, and of a whole answer
+_LARGEST_ANSWER = 64 * 2**20  # bytes, unpacked; MediaWiki's own limit is 2 MB of wikitext a page
+_BURST = 3  # requests that may go out at once although the rate is spread over the minute
+_MOST_CONTINUED = 2000  # answers of 500 members each that a list may come in
 
 
 class _Busy(Exception):
@@ -49,23 +54,6 @@ class _Busy(Exception):
     def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
         self.wait = wait
-
-
-@dataclass(frozen=True, slots=True)
-class WikiInfo:
-    """What a wiki says of itself: its name and the licence of its text."""
-
-    name: str
-    licence: str
-    licence_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What a wiki says of one title: the redirects it goes through, and the page at their end (None: they go in a circle)."""
-
-    hops: tuple[tuple[str, str], ...]
-    page: dict[str, Any] | None
 
 
 class Wiki:
@@ -84,6 +72,7 @@ class Wiki:
         host = _host(self.api_url)
         if rate is None and transport is None and not _is_loopback(host):
             rate = WIKIMEDIA_RATE
+        self.rate = rate
         self._client = _Client(self.api_url, rate, user_agent, language, transport)
 
     @property
@@ -97,10 +86,7 @@ class Wiki:
 
     async def info(self) -> WikiInfo:
         """Ask for the wiki's name and licence (`siprop=rightsinfo`)."""
-        answer = await self._client.ask({"action": "query", "meta": "siteinfo", "siprop": "general|rightsinfo"})
-        query = _object(answer.get("query"))
-        general, rights = _object(query.get("general")), _object(query.get("rightsinfo"))
-        return WikiInfo(str(general.get("sitename", "")), str(rights.get("text", "")), str(rights.get("url", "")))
+        return read_info(await self._client.ask({"action": "query", "meta": "siteinfo", "siprop": "general|rightsinfo"}))
 
     async def describe(self, titles: Sequence[str]) -> dict[str, Described]:
         """Ask about up to 50 titles: redirects, missing pages, disambiguation pages, addresses, revisions.
@@ -111,32 +97,32 @@ class Wiki:
             "action": "query", "titles": "|".join(titles), "prop": "info|revisions|pageprops", "inprop": "url", "rvprop": "ids|timestamp",
             "ppprop": "disambiguation", "redirects": "1",
         }  # fmt: skip
-        query = _object((await self._client.ask(params)).get("query"))
-        return {title: _described(query, title) for title in titles}
+        return read_described(await self._client.ask(params), list(titles))
 
-    async def parse(self, revision_id: int) -> dict[str, Any]:
+    async def parse(self, revision_id: int) -> Parsed:
         """Ask for a revision of a page: HTML and links.
 
         Raises PageRefused if this very page can't be had (it was deleted meanwhile), SourceError if the wiki does not answer.
         """
         wanted = {"prop": "text|links|revid", "disableeditsection": "1", "disablelimitreport": "1", "disabletoc": "1"}
-        answer = await self._client.ask({"action": "parse", "oldid": str(revision_id), **wanted})
-        parse = answer.get("parse")
-        if not isinstance(parse, dict) or not isinstance(parse.get("text"), str):
-            raise SourceError("the wiki sent no page", f"revision {revision_id}", "try again; if it stays so, leave the page out with title_excludes")
-        return parse
+        return read_parsed(await self._client.ask({"action": "parse", "oldid": str(revision_id), **wanted}), revision_id)
 
     async def members(self, category: str) -> tuple[list[str], list[str]]:
-        """Return the articles and the subcategories of a category, sorted. Without a namespace, `Category:` is meant: all wikis know it."""
+        """Return the articles and the subcategories of a category, sorted. Without a namespace, `Category:` is meant: all wikis know it.
+
+        Raises SourceError, naming the category, if the wiki knows no such title or does not answer.
+        """
         page = self._client.page(category if ":" in category else f"Category:{category}", ns=wikipediaapi.Namespace.CATEGORY)
         try:
             found = await page.categorymembers
-        except (AttributeError, KeyError, TypeError) as error:  # what the library does with an answer of another shape
+            members = sorted((line(title), member.ns) for title, member in found.items())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # what the library does with an answer of another shape
             raise SourceError("the wiki's answer has an unknown shape", f"{category}: {error}", "check --api-url") from error
-        by_namespace: dict[int, list[str]] = {}
-        for title, member in found.items():
-            by_namespace.setdefault(member.ns, []).append(title)
-        return sorted(by_namespace.get(wikipediaapi.Namespace.MAIN, [])), sorted(by_namespace.get(wikipediaapi.Namespace.CATEGORY, []))
+        except SourceError as error:
+            raise type(error)(error.what, f"{category}: {error.value}", "check the topic's categories, then run it again") from error
+        namespaces = (wikipediaapi.Namespace.MAIN, wikipediaapi.Namespace.CATEGORY)
+        articles, subcategories = ([title for title, ns in members if ns == wanted] for wanted in namespaces)
+        return articles, subcategories
 
 
 def batches(titles: Sequence[str]) -> Iterator[list[str]]:
@@ -158,37 +144,16 @@ def title_fault(title: str) -> str:
     """Return why a title can't be asked about, or nothing. What else is wrong with one, the wiki says itself."""
     if not title.strip(" _:"):
         return "the title is empty"
-    if "|" in title or not title.isprintable():
+    if "|" in title or line(title) != title:
         return "the title has a character that no title has"
-    if len(title.encode("utf-8", "replace")) > LONGEST_TITLE:
+    if len(title.encode("utf-8")) > LONGEST_TITLE:
         return f"the title is longer than {LONGEST_TITLE} bytes"
     return ""
 
 
 def tidy_title(title: str) -> str:
-    """Return a title as MediaWiki would write it: NFC, blanks for underscores."""
-    return " ".join(unicodedata.normalize("NFC", title).replace("_", " ").split())
-
-
-def _described(query: dict[str, Any], title: str) -> Described:
-    renamed = {str(o.get("from")): str(o.get("to")) for key in ("normalized", "converted") for o in _objects(query.get(key))}
-    redirects = {str(o.get("from")): str(o.get("to")) for o in _objects(query.get("redirects"))}
-    pages = {str(page.get("title")): page for page in _objects(query.get("pages"))}
-    elsewhere = {str(o.get("title")): {"title": o.get("title"), "missing": True, "invalidreason": "lies on another wiki"}
-                 for o in _objects(query.get("interwiki"))}  # fmt: skip
-    hops: list[tuple[str, str]] = []
-    at = title
-    while at in renamed and at not in redirects and renamed[at] != at:
-        at = renamed[at]
-    while at in redirects:
-        if at in dict(hops):
-            return Described(tuple(hops), None)
-        hops.append((at, redirects[at]))
-        at = redirects[at]
-    page = pages.get(at) or elsewhere.get(at)
-    if page is None:
-        raise SourceError("the wiki's answer leaves a title out", title, "check --api-url, then run it again")
-    return Described(tuple(hops), page)
+    """Return a title as MediaWiki would write it: NFC, blanks for underscores, without the section behind `#`."""
+    return " ".join(unicodedata.normalize("NFC", title.partition("#")[0]).replace("_", " ").split())
 
 
 class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type information
@@ -201,11 +166,11 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
         super().__init__(user_agent, language=language, max_retries=0, **options)
         self._build_url = lambda _language: api_url
         self._api_url = api_url
-        # a bucket of three seconds' worth: short bursts, and never more than the rate over a minute
-        self._limit = AsyncLimiter(max(1.0, rate / 20), max(3.0, 60 / rate)) if rate else None
+        self._limit = _limiter(rate) if rate else None
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._resume_at = 0.0  # by the loop's clock: before, the wiki asked for silence
         self._answered = False
+        self._continued: set[tuple[str, str]] = set()
         self.requests = 0
 
     async def ask(self, params: dict[str, str]) -> dict[str, Any]:
@@ -220,8 +185,9 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
 
         Raises SourceError where no patience helps.
         """
+        self._note_continuation(params)
         retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(_ATTEMPTS), retry=tenacity.retry_if_exception_type(_Busy), reraise=True, wait=_wait
+            stop=_is_enough, retry=tenacity.retry_if_exception_type(_Busy), reraise=True, wait=_wait
         )
         try:
             return await retrying(self._once, language, {**params, "maxlag": str(MAX_LAG)})
@@ -230,13 +196,10 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
 
     async def _once(self, language: str, params: dict[str, Any]) -> dict[str, Any]:
         async with self._slots:
-            await self._silence()
-            if self._limit:
-                await self._limit.acquire()
+            await self._turn()
             self.requests += 1
             try:
-                answer: object = await super()._get(language, params)
-                checked = _checked(answer)
+                checked = _checked(await super()._get(language, params))
             except _Busy as error:
                 self._obey(error)
                 raise
@@ -245,10 +208,37 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
         self._answered = True
         return checked
 
-    async def _silence(self) -> None:
+    async def _do_get(self, url: str, params: dict[str, Any]) -> Any:
+        """Make one request, in place of the library's own, which would take an answer of any size and wait for it as long as it drips."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_LONGEST_ANSWER), self._client.stream("GET", url, params=params) as response:
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > _LARGEST_ANSWER:
+                        what = f"more than {_LARGEST_ANSWER // 2**20} MB"
+                        raise SourceError("the wiki's answer is too large", what, "leave the page out with title_excludes")
+            return self._process_response(httpx.Response(response.status_code, headers=_plain(response.headers), content=bytes(body)), url)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise wikipediaapi.WikiConnectionError(url) from error
+        except (httpx.RequestError, TimeoutError, RecursionError) as error:  # cut off, too slow, or deeper than any answer is
+            raise _Busy(_cause(error)) from error
+
+    async def _turn(self) -> None:
+        """Wait for this request's turn: by the rate, and until the silence that the wiki asked for is over."""
         clock = asyncio.get_running_loop()
+        if self._limit:
+            await self._limit.acquire()
         while (left := self._resume_at - clock.time()) > 0:  # noqa: ASYNC110 (the end may have moved meanwhile)
             await asyncio.sleep(left)
+
+    def _note_continuation(self, params: dict[str, Any]) -> None:
+        """Raise SourceError where a list of members goes on for ever."""
+        if "cmcontinue" in params:
+            mark = (str(params.get("cmtitle")), str(params["cmcontinue"]))
+            if mark in self._continued or len(self._continued) >= _MOST_CONTINUED:
+                raise SourceError("the wiki's list of members does not end", mark[0], "name smaller categories")
+            self._continued.add(mark)
 
     def _obey(self, error: _Busy) -> None:
         """Let all requests pause for as long as the wiki asks."""
@@ -256,7 +246,7 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
             return
         if error.wait > _LONGEST_WAIT:
             what = f"{error}; it asks to wait {error.wait:.0f} seconds"
-            raise SourceError("the wiki is busy", what, "run the same command again after that: what was fetched is kept") from error
+            raise SourceStopped("the wiki is busy", what, "run the same command again after that: what was fetched is kept") from error
         self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + error.wait)
 
     def _translated(self, error: wikipediaapi.WikipediaException) -> Exception:
@@ -267,13 +257,25 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
             return _Busy("the answer is no JSON")
         if isinstance(error, wikipediaapi.WikiRateLimitError) or (status and status >= httpx.codes.INTERNAL_SERVER_ERROR):
             return _Busy(f"HTTP {status or httpx.codes.TOO_MANY_REQUESTS}")
-        if status is None and not self._answered and isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+        if status is None and not self._answered:
             return SourceError("the wiki cannot be reached", value, "check the network and --api-url")
-        if status is None:
+        if status is None:  # it was there a moment ago
             return _Busy(_cause(error))
         if status == httpx.codes.FORBIDDEN:
             return SourceError("the wiki refuses this client", value, "give a --contact that its operators can use")
         return SourceError("the wiki does not answer", value, "check --api-url: it ends in /api.php")
+
+
+def _limiter(rate: float) -> AsyncLimiter:
+    """Return a limiter that lets at most `rate` requests out in any minute: a few at once, the rest evenly spread."""
+    burst = _BURST if rate > 10 * _BURST else 1
+    return AsyncLimiter(burst, burst * 60 / max(rate - burst, rate / 2))
+
+
+def _plain(headers: httpx.Headers) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer that has been unpacked, without the Retry-After that `_heed` has read better than the library would."""
+    gone = (b"content-encoding", b"content-length", b"transfer-encoding", b"retry-after")
+    return [(name, value) for name, value in headers.raw if name.lower() not in gone]
 
 
 async def _heed(response: httpx.Response) -> None:
@@ -287,9 +289,9 @@ async def _heed(response: httpx.Response) -> None:
 
 def _retry_after(value: str) -> float | None:
     """Return the seconds that a Retry-After header asks for, given in seconds or as a date (RFC 9110, section 10.2.3)."""
-    if value.strip().isdigit():
+    if value.strip().isascii() and value.strip().isdigit():
         return float(value)
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):
         when = parsedate_to_datetime(value)
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         return max(0.0, (when - datetime.now(UTC)).total_seconds())
@@ -297,6 +299,12 @@ def _retry_after(value: str) -> float | None:
 
 
 _backoff = tenacity.wait_exponential_jitter(initial=0.5, max=_LONGEST_BACKOFF)
+
+
+def _is_enough(state: tenacity.RetryCallState) -> bool:
+    """Tell whether a request is given up; a wiki that says when to come again is asked more often."""
+    error = state.outcome.exception() if state.outcome else None
+    return state.attempt_number >= (_PATIENT_ATTEMPTS if isinstance(error, _Busy) and error.wait else _ATTEMPTS)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -312,7 +320,7 @@ def _checked(answer: object) -> dict[str, Any]:
     fault = answer.get("error")
     if not isinstance(fault, dict):
         return answer
-    code, said = str(fault.get("code", "")), str(fault.get("info", ""))
+    code, said = line(str(fault.get("code", ""))), line(str(fault.get("info", "")))
     if code in _TRANSIENT:
         raise _Busy(f"{code}: {said}"[:300])
     if code in _OF_THE_PAGE:
@@ -322,7 +330,7 @@ def _checked(answer: object) -> dict[str, Any]:
 
 def _cause(error: BaseException) -> str:
     cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {cause}"[:200]
+    return line(f"{type(cause).__name__}: {cause}"[:200])
 
 
 def _host(api_url: str) -> str:
@@ -331,6 +339,8 @@ def _host(api_url: str) -> str:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         good = False
+    if good and (parts.username or parts.password):
+        raise InputError("the wiki's address holds a password", f"--api-url of {parts.hostname}", "leave it out: it would be written into files")
     if not good:
         raise InputError("the wiki's address is no URL", api_url, "write --api-url like https://en.wikipedia.org/w/api.php")
     return str(parts.hostname)
@@ -340,22 +350,3 @@ def _is_loopback(host: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
-
-
-def _object(value: object) -> dict[str, Any]:
-    """Return an answer's part that must be an object; what is left out is an empty one.
-
-    Raises SourceError if it is something else.
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise SourceError("the wiki's answer has an unknown shape", repr(value)[:100], "check --api-url")
-    return value
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    """Return an answer's part that must be a list of objects."""
-    if value is not None and not isinstance(value, list):
-        raise SourceError("the wiki's answer has an unknown shape", repr(value)[:100], "check --api-url")
-    return [_object(item) for item in value or []]

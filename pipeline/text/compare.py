@@ -13,6 +13,7 @@ _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"
 _WORD = re.compile(r"\w+")
 SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """a character of a script that sets no spaces between words (Thai, Lao, Burmese, Khmer, kana, Han)"""
+_SPACELESS_OR_WORD = re.compile(f"{SPACELESS.pattern}|{SPACELESS.pattern.replace('[', '[^', 1)}+")
 
 
 def normalise_answer(text: str) -> str:
@@ -35,8 +36,10 @@ def words(text: str) -> list[str]:
 
 
 def shingles(text: str, n: int = 5) -> frozenset[tuple[str, ...]]:
-    """Return the set of word n-grams of a text; of a shorter text, the whole as one."""
+    """Return the set of word n-grams of a text; of a shorter text, the whole as one. A character counts as a word where no spaces are set."""
     w = words(text)
+    if SPACELESS.search(text):
+        w = [piece for word in w for piece in _SPACELESS_OR_WORD.findall(word)]
     return frozenset(tuple(w[i : i + n]) for i in range(max(1, len(w) - n + 1))) if w else frozenset()
 
 
