@@ -31,7 +31,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
-import shutil
 import signal
 from collections import Counter
 from contextlib import contextmanager
@@ -47,11 +46,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cli import Run
-    from pipeline.llm.batch import Collector
     from pipeline.llm.budget import Budget
-    from pipeline.llm.chat import ChatRequest
     from pipeline.llm.client import ChatClient
-    from pipeline.qa.generate import Outcome, Plan
+    from pipeline.qa.generate import Ask, Outcome, Plan
     from pipeline.workbench import Workbench
 
 NO_REPLY = ("endpoint_error", "not_asked")
@@ -147,8 +144,12 @@ def _estimated(run: Run, plan: Plan, limit: int | None, budget: Budget) -> cli.O
     from pipeline.qa.estimate import estimate
     from pipeline.text.tokens import token_counter
 
-    with Ledger(run.folder.ledger) as ledger:
-        found = estimate(_asked(run, limit), plan, token_counter("cl100k_base"), lambda key: ledger.get(key) is not None)
+    count = token_counter("cl100k_base")
+    if run.folder.ledger.is_file():
+        with Ledger(run.folder.ledger) as ledger:
+            found = estimate(_asked(run, limit), plan, count, lambda key: ledger.get(key) is not None)
+    else:
+        found = estimate(_asked(run, limit), plan, count, lambda _: False)
     price = budget.price
     cost = round(price.cost(found.tokens_in, found.tokens_out), 4) if price else None
     money = f"about {cost:,.2f} USD (prices of {price.as_of})" if price else "no price is known for this model (--prices names a table)"
@@ -204,7 +205,7 @@ def _ask(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench
     at_once = min(calls.at_once, SLOTS) if calls.embedded else calls.at_once
     timeout = EMBEDDED_TIMEOUT if calls.embedded else calls.timeout
     with Ledger(run.folder.ledger) as ledger, _endpoint(calls) as (url, key):
-        client = ChatClient(ledger, plan.model, url, key or key_from_environment(), at_once, timeout, calls.budget, steady=calls.embedded)
+        client = ChatClient(ledger, plan.model, url, key or key_from_environment(), at_once, timeout, calls.budget, steady=calls.embedded, say=run.say)
         asyncio.run(_ask_all(run, client, plan, limit, bench, at_once))
     if isinstance(client.stopped, Interrupted):
         raise KeyboardInterrupt
@@ -212,66 +213,26 @@ def _ask(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench
 
 
 def _ask_in_batches(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
-    """Have rows made through the Batch API, a round after the other until nothing is wanted any more; return why not all, where that is so."""
-    import openai
-
-    from pipeline.ledger import Ledger
-    from pipeline.llm.batch import Collector, Desk, write_files
-    from pipeline.llm.batchbook import BatchBook
-    from pipeline.llm.client import ChatClient, address, key_from_environment
-
-    folder, key, url = run.folder.root / "batches", key_from_environment(), address(calls.base_url)
-    failure: PipelineError | None = None
-    probed = False
-    _know_sections(run, limit, bench)
-    with Ledger(run.folder.ledger) as ledger, openai.OpenAI(base_url=url, api_key=key, max_retries=5) as sdk:
-        book = BatchBook(ledger)
-        desk = Desk(book, sdk, folder, calls.budget, run.say)
-        probe = ChatClient(ledger, plan.model, url, key, 1, calls.timeout, calls.budget)
-        try:
-            desk.finish_all()
-            while (round_ := _collected(run, plan, limit, bench, Collector(ledger, book, calls.budget))).wanted and round_.first:
-                if not probed:
-                    asyncio.run(_probed(probe, round_.first))
-                    probed = True
-                write_files(book, folder, probe.refused, desk.most)
-                desk.finish_all()
-            failure = round_.capped
-            shutil.rmtree(folder, ignore_errors=True)
-        except EndpointError as error:
-            failure = error
-            round_ = _collected(run, plan, limit, bench, Collector(ledger, book, calls.budget))
-    calls.budget.spent.from_ledger = max(0, round_.found - calls.budget.spent.calls)
-    return failure
-
-
-def _collected(run: Run, plan: Plan, limit: int | None, bench: Workbench, round_: Collector) -> Collector:
-    """Make what rows can be made from the ledger alone; what is missing is wanted afterwards."""
+    """Have rows made through the Batch API; return why not for all sections, where that is so."""
+    from pipeline.engines.batches import ask_in_batches
     from pipeline.engines.local import run_jobs
+    from pipeline.ledger import Ledger
+    from pipeline.llm.client import ChatClient, key_from_environment
     from pipeline.qa.generate import section_rows
 
     search = _search(run) if plan.style == "answer-first" else lambda _question, _k: []
-    bench.clear()
+    _know_sections(run, limit, bench)
 
-    async def work(job: tuple[int, Section]) -> None:
-        rows = await section_rows(job[1], plan, round_.complete, search)
-        _lay_down(bench, *job, rows)
+    def one_round(ask: Ask) -> None:
+        async def work(job: tuple[int, Section]) -> None:
+            _lay_down(bench, *job, await section_rows(job[1], plan, ask, search))
 
-    asyncio.run(run_jobs(enumerate(_asked(run, limit)), work, 1, lambda _: None))
-    return round_
+        bench.clear()
+        asyncio.run(run_jobs(enumerate(_asked(run, limit)), work, 1, lambda _: None))
 
-
-async def _probed(probe: ChatClient, request: ChatRequest) -> None:
-    """Send one request by itself: a wrong key, an unknown model or parameters that are not taken show before a file is sent.
-
-    Raises EndpointRefused if the endpoint would refuse every other one too.
-    """
-    async with probe:
-        try:
-            await probe.complete(request)
-        except EndpointError:
-            if isinstance(probe.stopped, EndpointError):
-                raise probe.stopped from None
+    with Ledger(run.folder.ledger) as ledger:
+        probe = ChatClient(ledger, plan.model, calls.base_url, key_from_environment(), 1, calls.timeout, calls.budget, say=run.say)
+        return ask_in_batches(probe, run.folder.root / "batches", one_round, run.say)
 
 
 def _lay_down(bench: Workbench, place: int, section: Section, rows: list[Outcome]) -> None:

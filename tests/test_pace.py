@@ -115,6 +115,14 @@ def test_a_hung_call_is_cut_once_the_others_are_known_to_be_fast_and_never_after
     assert Patience(2.0).seconds == 2
 
 
+def test_where_the_first_reply_was_slow_the_others_are_not_cut_before_it_is_known_better() -> None:
+    patience = Patience(300.0)
+    assert patience.saw(25.0)
+    assert patience.seconds == 150
+    patience.saw(0.1)
+    assert patience.seconds == 150
+
+
 def test_an_endpoint_of_our_own_may_take_all_its_time() -> None:
     patience = Patience(600.0, steady=True)
     assert not any(patience.saw(0.1) for _ in range(100))

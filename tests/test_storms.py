@@ -42,11 +42,17 @@ def without_cost(kept: list[QA]) -> set[tuple[str, str, str, str]]:
     return {(row.qa_id, row.question, row.answer, row.evidence) for row in kept}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_faults_cost_attempts_and_not_a_single_row(seed: int, folder: Path, tmp_path: Path) -> None:
-    calm = Path(shutil.copytree(folder, tmp_path / "calm"))
+@pytest.fixture(scope="module")
+def calm(collected: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that met no fault. Not to be written to."""
+    folder = Path(shutil.copytree(collected, tmp_path_factory.mktemp("calm") / "run"))
     with serving(latency=0.01) as (_, url):
-        assert run("create_qa", "--data", calm, "--base-url", url, "--model", "m").code == 0
+        assert run("create_qa", "--data", folder, "--base-url", url, "--model", "m").code == 0
+    return folder
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_faults_cost_attempts_and_not_a_single_row(seed: int, folder: Path, calm: Path) -> None:
     with serving(latency=0.01, seed=seed, **FAULTS) as (endpoint, url):
         assert run("create_qa", "--data", folder, "--base-url", url, "--model", "m").code == 0
         assert all(endpoint.state.outcomes[fault] for fault in ("429", "500", "drop", "bad"))
@@ -207,6 +213,8 @@ def test_a_cap_ends_the_run_cleanly_and_raising_it_goes_on(cap: str, folder: Pat
         spent, calls = endpoint.state.tokens_in + endpoint.state.tokens_out, endpoint.state.requests
         assert result.code == 1
         assert cap in result.errors[0]
+        assert "tokens=" in result.err
+        assert "usd=" in result.err
         assert spent <= 20_000 + 4 * 20_000 / calls
         assert spent > 20_000 * 0.6
         assert "create_qa" not in json.loads((folder / "manifest.json").read_text())
@@ -215,6 +223,12 @@ def test_a_cap_ends_the_run_cleanly_and_raising_it_goes_on(cap: str, folder: Pat
         assert {row.reason for row in rejected} >= {"not_asked"}
         assert run("create_qa", "--data", folder, "--base-url", url, *more).code == 0
         assert max(endpoint.state.bodies.values()) == 1
+
+
+def test_an_endpoint_on_this_machine_is_asked_past_any_proxy(folder: Path) -> None:
+    with serving(latency=0.001) as (_, url):
+        proxy = "http://127.0.0.1:9"
+        assert run("create_qa", "--data", folder, "--base-url", url, "--model", "m", "--limit", "2", HTTP_PROXY=proxy, http_proxy=proxy).code == 0
 
 
 def test_a_cap_in_money_needs_a_price(folder: Path) -> None:
@@ -265,10 +279,8 @@ def wait_for(endpoint: Loopback, requests: int) -> None:
         time.sleep(0.01)
 
 
-def test_killed_again_and_again_it_comes_to_the_same_bytes_and_pays_no_arrived_reply_twice(folder: Path, tmp_path: Path) -> None:
-    calm, at_once = Path(shutil.copytree(folder, tmp_path / "calm")), 8
-    with serving(latency=0.02) as (_, url):
-        assert run("create_qa", "--data", calm, "--base-url", url, "--model", "m").code == 0
+def test_killed_again_and_again_it_comes_to_the_same_bytes_and_pays_no_arrived_reply_twice(folder: Path, calm: Path) -> None:
+    at_once = 8
     with serving(latency=0.02) as (endpoint, url):
         more = ("--data", str(folder), "--base-url", url, "--model", "m", "--concurrency", str(at_once), "--quiet")
         for stop_at in (30, 90, 200):

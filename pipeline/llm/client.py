@@ -25,7 +25,7 @@ from pipeline.llm.pace import Limit, Patience, Slots, quota_of
 from pipeline.settings import USER_AGENT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import aiohttp
     from tenacity import RetryCallState
@@ -37,6 +37,7 @@ OPENAI = "https://api.openai.com/v1"
 _CONNECT_SECONDS = 7.0
 _LONGEST_WAIT = 3600.0  # a Retry-After beyond this is not waited for
 _WAIT_FOR_ALL = 5.0  # a Retry-After from here on concerns more than the one request
+_SAID_FROM = 10.0
 _FAILURES_TO_STOP, _REFUSALS_TO_STOP = 10, 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -96,6 +97,8 @@ class ChatClient:
     """an endpoint of our own: no call is cut before the time-out"""
     quiet: float = 120.0
     """seconds without any good answer after which the run is stopped"""
+    say: Callable[[str], None] = lambda _: None
+    """tells the person who watches that the endpoint is waited for"""
     refused: set[str] = field(default_factory=set)
     """parameters that the endpoint does not take; learnt from its refusals"""
     stopped: PipelineError | None = None
@@ -230,8 +233,12 @@ class ChatClient:
 
     def _note_end(self, window: int, seconds: float, *, good: bool) -> None:
         pause = self.slots.limit.came(window, time.monotonic(), good=good, seconds=seconds, starved=self.slots.starved)
-        if pause:
-            self.slots.pause(pause)
+        self._pause(pause)
+
+    def _pause(self, seconds: float) -> None:
+        """Send nothing for a while, and say so if it is a long one."""
+        if seconds > 0 and self.slots.pause(min(seconds, _LONGEST_WAIT)) and seconds >= _SAID_FROM:
+            self.say(f"the endpoint is busy or asks for patience: nothing is sent for {seconds:,.0f} s")
 
     def _may_send(self, request: ChatRequest, tries: Tries) -> None:
         if self.stopped is None:
@@ -299,8 +306,7 @@ class ChatClient:
             tokens = self.spent.tokens / self.spent.calls if self.spent.calls else float(request.max_tokens)
             pause, spacing = quota_of(headers, tokens, self.slots.limit.value)
             self.slots.space(spacing)
-            if pause:
-                self.slots.pause(min(pause, _LONGEST_WAIT))
+            self._pause(pause)
 
     def _learn(self, said: str, sent: dict[str, Any]) -> None:
         """Find out from a refusal that a parameter is not taken; the request is sent anew without it.
@@ -331,7 +337,7 @@ class ChatClient:
         after = min(passing.after or 0.0, _LONGEST_WAIT)
         self._asked_to_wait = max(self._asked_to_wait, after)
         if passing.kind == BUSY and after >= _WAIT_FOR_ALL:
-            self.slots.pause(after)
+            self._pause(after)
         silence = time.monotonic() - self._last_good
         if self._failed >= _FAILURES_TO_STOP and silence > self.quiet + self._asked_to_wait:
             do = "run the same command again later: only what is missing is asked for"

@@ -141,10 +141,14 @@ class Patience:
         """Count how long a good reply took; tell whether the patience is another one now."""
         self._seen.append(seconds)
         self._count += 1
-        if self.steady or self._count < _KNOWN_FROM or (self._count - _KNOWN_FROM) % _LOOK_EVERY:
+        before = self.seconds
+        if self.steady:
             return False
-        slow = sorted(self._seen)[int(0.95 * (len(self._seen) - 1))]
-        before, self.seconds = self.seconds, min(self.longest, max(_CUT_FLOOR, _CUT_FACTOR * slow))
+        if self._count < _KNOWN_FROM:  # the first ones say only that the others may take as long
+            self.seconds = min(self.longest, max(before, _CUT_FACTOR * seconds))
+        elif (self._count - _KNOWN_FROM) % _LOOK_EVERY == 0:
+            slow = sorted(self._seen)[int(0.95 * (len(self._seen) - 1))]
+            self.seconds = min(self.longest, max(_CUT_FLOOR, _CUT_FACTOR * slow))
         return self.seconds != before
 
     def after(self, cuts: int) -> float:
@@ -185,12 +189,14 @@ class Slots:
         self.in_flight -= 1
         self._wake()
 
-    def pause(self, seconds: float) -> None:
-        """Let nothing be sent for a while."""
+    def pause(self, seconds: float) -> bool:
+        """Let nothing be sent for a while; tell whether that is a second longer, or more, than it was anyway."""
         until = self._clock() + seconds
-        if until > self._paused_until:
+        longer = until - max(self._paused_until, self._clock())
+        if longer > 0:
             self._paused_until = until
             asyncio.get_running_loop().call_later(seconds + 0.001, self._wake)
+        return longer >= 1
 
     def space(self, seconds: float) -> None:
         """Let so much time pass between two calls, from now on (0: none)."""

@@ -10,6 +10,7 @@ from collections import Counter
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "ʼ": "'", "–": "-", "—": "-", "−": "-"})
+_AROUND = "\"'“”„«»‘’ʼ" + string.whitespace
 _WORD = re.compile(r"\w+")
 SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """a character of a script that sets no spaces between words (Thai, Lao, Burmese, Khmer, kana, Han)"""
@@ -65,8 +66,8 @@ def find_verbatim(quote: str, text: str) -> str | None:
     White space and the forms of quotes and dashes may differ, nothing else; a span begins and ends where
     words do. What is returned is `text`'s own wording.
     """
-    exact = quote.strip()
-    at = _find_whole(exact, text) if exact.strip("\"'“”‘’ ") else -1
+    exact = quote.strip(_AROUND)
+    at = _find_whole(exact, text) if exact else -1
     if at >= 0:
         return text[at : at + len(exact)]
     wanted = plain(quote).strip("\"' ")
