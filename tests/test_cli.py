@@ -330,3 +330,43 @@ def test_a_failed_collect_leaves_an_earlier_one_as_it_was(collected: Path, tmp_p
     (tmp_path / "cut.csv").write_text(f'title,heading,content\nA,B,"{LONG}"\nA,B,c,d,e\n', "utf-8")
     assert run("collect", "--source", "csv", "--file", tmp_path / "cut.csv", "--data", folder).code == 1
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_of_two_collects_that_begin_in_a_new_folder_one_goes_on(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "pipeline.collect", "--source", "sample", "--quiet", "--data", str(tmp_path / "run")]
+    both = [subprocess.Popen(line, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert sorted(process.returncode for process in both) in ([0, 1], [0, 0])  # 0, 0: one had ended when the other began
+    assert "Traceback" not in "".join(said)
+    assert all("another command works in this run folder" in text for text, process in zip(said, both, strict=True) if process.returncode)
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&-"])
+def test_a_stream_that_the_caller_closed_is_no_traceback(closed: str, tmp_path: Path) -> None:
+    line = f"{sys.executable} -m pipeline.collect --source sample --data {tmp_path / 'run'} {closed}"
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_without_an_answer_on_standard_input_a_missing_contact_is_a_sentence(tmp_path: Path) -> None:
+    line = f"{sys.executable} -m pipeline.collect --data {tmp_path / 'run'} <&-"
+    env = environment(XDG_CONFIG_HOME=str(tmp_path))
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the wiki's rules ask for your contact")
+
+
+def test_what_a_killed_process_left_half_written_is_removed(collected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    (folder / ".sections.parquet.abc123").write_bytes(b"half")
+    assert run("collect", "--source", "sample", "--data", folder, "--force").code == 0
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+def test_an_error_with_the_words_of_strangers_is_one_line_that_no_terminal_obeys(tmp_path: Path) -> None:
+    result = run("collect", "--source", "csv", "--file", tmp_path / "a\x1b]0;owned\x07\nerror: forged.csv", "--data", tmp_path / "run")
+    assert result.code == 1
+    assert len(result.errors) == 1
+    assert "\x1b" not in result.err

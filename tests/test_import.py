@@ -60,7 +60,7 @@ def test_sections_that_the_run_lacks_come_with_their_questions(folder: Path, tmp
     assert reasons == {"": "no_question", "When did it end?": "does_not_stand_alone", "Who won it?": "section_short"}
     stages = json.loads((folder / "manifest.json").read_text())
     assert stages["collect"]["outputs"]["sections.parquet"] == stages["create_qa"]["inputs"]["sections"] == sha256_of(folder / "sections.parquet")
-    assert "nothing to do" in run("collect", "--source", "sample", "--data", folder).out
+    assert "nothing has changed" in run("collect", "--source", "sample", "--data", folder).out
     assert "nothing to do" in run("create_qa", "--import", path, "--data", folder).out
 
 
