@@ -181,10 +181,11 @@ def kills(folder: Path, endpoint: Endpoint, n: int, work: Path) -> None:
     endpoint.configure()
     killed, draw, flying = fresh(folder, work / "killed"), random.Random(4), []
     for _ in range(n):
+        before = unstored(killed, endpoint)
         with subprocess.Popen(command(killed, endpoint)) as process:  # noqa: S603 (ours)
-            time.sleep(draw.uniform(0.3, 1.2))
+            time.sleep(draw.uniform(0.5, 2.5))
             process.send_signal(signal.SIGSTOP)
-            flying.append(in_flight(killed, endpoint))
+            flying.append(unstored(killed, endpoint) - before)
             process.kill()
         time.sleep(2 * LATENCY)
     create(killed, endpoint)
@@ -204,10 +205,9 @@ def stored(folder: Path) -> int:
         return ledger.count("chat")
 
 
-def in_flight(folder: Path, endpoint: Endpoint) -> int:
-    """Return how many requests of a run that stands still have no reply in its ledger."""
-    seen = endpoint.stats()
-    return int(seen["requests"]) - sent_again(seen) - stored(folder)
+def unstored(folder: Path, endpoint: Endpoint) -> int:
+    """Return how many more requests the endpoint got than a run's ledger holds replies: what is in flight, and what was at earlier kills."""
+    return int(endpoint.stats()["requests"]) - stored(folder)
 
 
 def faults(folder: Path, endpoint: Endpoint, work: Path) -> None:
@@ -262,7 +262,7 @@ def main() -> None:
                 endpoint.configure(latency=0.01)
                 long = create(collected(work / "long", rows[: asked.long]), endpoint)
                 print(f"{asked.long} sections: memory {long.memory:.0f} MB, CPU {long.cpu:.1f} s, wall {long.wall:.1f} s")
-            kills(folders[500], endpoint, asked.kills, work)
+            kills(folders[max(sizes)], endpoint, asked.kills, work)
             faults(folders[500], endpoint, work)
             refusals(folders[500], endpoint, work)
         finally:
