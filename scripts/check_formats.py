@@ -109,7 +109,7 @@ def check_trl(folder: Path) -> list[str]:
             model, tokenizer = _tiny([json.dumps(row, ensure_ascii=False) for row in rows])
             config = SFTConfig(
                 output_dir=work, num_train_epochs=1, per_device_train_batch_size=2, report_to="none", use_cpu=True, max_length=2048,
-                assistant_only_loss=chat, logging_steps=1, save_strategy="no", disable_tqdm=True, seed=0, bf16=False, gradient_checkpointing=False,
+                assistant_only_loss=chat, logging_steps=1, save_strategy="no", disable_tqdm=True, seed=0, bf16=False,
             )  # fmt: skip
             trainer = SFTTrainer(model=model, args=config, train_dataset=rows, processing_class=tokenizer)
             result = trainer.train()
@@ -124,11 +124,10 @@ def check_trl(folder: Path) -> list[str]:
 
 def _tiny(texts: list[str]) -> tuple[Any, Any]:
     """Return a Llama of 100,000 parameters and a byte-level tokenizer made of the texts."""
-    import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-    torch.manual_seed(0)
+    set_seed(0)
     special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

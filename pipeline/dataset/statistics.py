@@ -155,7 +155,7 @@ def _leaks(statistics: Statistics) -> str:
     rows = [(leak.what, leak.found, leak.of) for leak in statistics.leaks]
     note = "\nNearly equal: Jaccard similarity of word 5-grams of 0.8 or more; of contexts without their title and heading.\n"
     shown = "".join(f"- {escaped(leak.what)}: “{escaped(text)}”\n" for leak in statistics.leaks for text in leak.shown)
-    return f"## Leaks between splits\n\n{table(('what', 'found', 'looked at'), rows)}\n{note}{shown and chr(10) + shown}"
+    return f"## Leaks between splits\n\n{table(('what', 'found', 'looked at'), rows)}{note}{shown and chr(10) + shown}"
 
 
 def _overlap(statistics: Statistics) -> str:
@@ -166,7 +166,7 @@ def _overlap(statistics: Statistics) -> str:
     kinds = dict.fromkeys(kind for split in splits for kind in statistics.overlap[split])
     rows = [(kind, *(_figure(statistics.overlap[split].get(kind, {}).get("auroc")) for split in splits)) for kind in kinds]
     note = f"\nAUROC of the IDF overlap of question and context, positives against each kind of negative: 0.5 is chance, above {_HARD} is easy.\n"
-    return f"{head}{table(('negatives', *splits), rows)}\n{note}"
+    return f"{head}{table(('negatives', *splits), rows)}{note}"
 
 
 def _figure(value: float | None) -> str:
@@ -207,4 +207,4 @@ def _lengths(caption: str, first: str, rows: Mapping[str, Lengths]) -> str:
 def _squad(statistics: Statistics) -> str:
     rows = [(how, n) for how, n in statistics.squad.items() if how != NO_SPAN]
     note = f"\n{left_out_of_squad(statistics)} answerable questions are not in train/squad; train/squad/aligned.jsonl lists them and whatever is not verbatim.\n"
-    return f"## Answers as spans of their contexts (SQuAD)\n\n{table(('how', 'examples'), rows)}\n{note}"
+    return f"## Answers as spans of their contexts (SQuAD)\n\n{table(('how', 'examples'), rows)}{note}"

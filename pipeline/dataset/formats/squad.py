@@ -7,7 +7,7 @@ of the context:
     verbatim        the answer stands there as whole words
     spelt_otherwise … but for capitals, white space, or the form of quotes and dashes
     inside_a_word   … but as part of a longer word ("NBC" in "NBCUniversal"; figures are not looked for in figures)
-    best_window     the words of the evidence that come nearest to the answer: token F1 of 0.5 or more
+    best_window     the words of the evidence that come nearest to the answer: token F1 of 0.5 or more, none of its figures missing
     evidence        the evidence itself
 
 What can't be aligned is no row of SQuAD; it is listed with its reason: not_in_context (no evidence, and the
@@ -39,6 +39,8 @@ LEFT_OUT = ("not_in_context", "evidence_not_in_context", "nothing_to_compare")
 _NEAR_ENOUGH = 0.5
 _MOST_WORDS = 400  # of the evidence; a longer one is a table, and is searched in its beginning
 _WORD = re.compile(r"\S+")
+_FORMS = ('["“”„«»]', "['‘’ʼ]", "[-–—−]")
+_VARIED = re.compile(rf"(\s+|{'|'.join(_FORMS)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,17 @@ def _literal(answer: str, text: str, offset: int) -> Span | None:
 
 
 def _otherwise(answer: str, text: str, offset: int) -> Span | None:
-    match = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", text, re.IGNORECASE)
-    found = match[0] if match else find_verbatim(answer, text)
-    if not found:
-        return None
-    at = match.start() if match else text.find(found)
-    ends = text[at - 1 : at] + found[:1], found[-1:] + text[at + len(found) :][:1]
-    whole = not any(re.fullmatch(r"\w\w", end) for end in ends)
-    return Span(found, offset + at, SPELT) if whole else None
+    match = re.search(rf"(?<!\w){_any_spelling(answer)}(?!\w)", text, re.IGNORECASE)
+    return Span(match[0], offset + match.start(), SPELT) if match else None
+
+
+def _any_spelling(answer: str) -> str:
+    """Return a pattern for an answer with any white space, quotes and dashes in the place of its own."""
+    pieces = []
+    for piece in _VARIED.split(answer):
+        forms = next((forms for forms in (*_FORMS, r"\s+") if piece and re.fullmatch(forms, piece)), None)
+        pieces.append(forms or re.escape(piece))
+    return "".join(pieces)
 
 
 def _inside(answer: str, text: str, offset: int) -> Span | None:
@@ -111,6 +116,7 @@ def _inside(answer: str, text: str, offset: int) -> Span | None:
 def _window(answer: str, evidence: str, base: int) -> Span | None:
     """Return the evidence's words that come nearest to the answer by SQuAD's token F1; of equals the shortest, then the first."""
     wanted = Counter(normalise_answer(answer).split())
+    figures = [token for token in wanted if any(c.isdigit() for c in token)]
     size = sum(wanted.values())
     words = list(_WORD.finditer(evidence))[:_MOST_WORDS]
     folded = [normalise_answer(word[0]).split() for word in words]
@@ -123,7 +129,7 @@ def _window(answer: str, evidence: str, base: int) -> Span | None:
                 common += left[token] > 0
                 left[token] -= 1
             rank = (2 * common / (size + seen) if common else 0.0, first - last)
-            if rank > best:
+            if rank > best and all(left[figure] <= 0 for figure in figures):
                 best, place = rank, (first, last)
     if best[0] < _NEAR_ENOUGH:
         return None
