@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pipeline.dataset.statistics import TOTAL, left_out_of_squad, tables
 from pipeline.records import NO_ANSWER, SPLITS
-from pipeline.text.markdown import escaped, quoted, table
+from pipeline.text.markdown import LINK, escaped, linked, quoted, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pipeline.dataset.statistics import Statistics
     from pipeline.records import Page
 
+_TITLE = "Questions that wiki pages answer, and contexts that do not"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 _LARGEST = "10M<n<100M"
 _LICENCE_URL = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero)/1\.0)")
 _LICENCE_NAME = re.compile(r"(?:CC[ -]BY|Creative Commons Attribution)([ -]Share[ -]?Alike|-SA)?[^\d]{0,40}(\d\.\d)", re.IGNORECASE)
-_LINK = re.compile(r"https?://[^\s<>()\[\]\"']+")
 _WIKI_HOST = re.compile(r"([a-z]{2,3}(?:-[a-z]+)*)\.(?:m\.)?wiki[a-z]+\.org")
 
 KINDS = {
@@ -57,7 +57,7 @@ def languages_of(pages: Sequence[Page]) -> list[str]:
 def card(about: About, statistics: Statistics) -> str:
     """Return README.md of the dataset: the header in YAML, then the card in Markdown."""
     parts = [
-        _header(about, statistics), _introduction(about), _kinds(statistics), *tables(statistics), _labels(statistics), _baselines(about),
+        _header(about, statistics), _introduction(), _kinds(statistics), *tables(statistics), _labels(statistics), _baselines(about),
         _limits(statistics), _sources(about),
     ]  # fmt: skip
     return "\n".join(part for part in parts if part)
@@ -66,7 +66,7 @@ def card(about: About, statistics: Statistics) -> str:
 def _header(about: About, statistics: Statistics) -> str:
     sizes = statistics.by_kind_and_split[TOTAL]
     size = next((name for bound, name in _SIZES if sizes[TOTAL] < bound), _LARGEST)
-    lines = ["---", f"pretty_name: {quoted(_title(about))}"]
+    lines = ["---", f"pretty_name: {quoted(_TITLE)}"]
     lines += _listed("language", about.languages)
     lines += _licence_lines(about.pages)
     lines += _listed("task_categories", ("question-answering", "text-classification"))
@@ -77,10 +77,6 @@ def _header(about: About, statistics: Statistics) -> str:
         if sizes[split]:
             lines += [f"  - split: {split}", f"    path: data/{split}.parquet"]
     return "\n".join([*lines, "---", ""])
-
-
-def _title(about: About) -> str:
-    return f"Questions that {len(about.pages) or 'some'} wiki pages answer, and contexts that do not"
 
 
 def _listed(key: str, values: Sequence[str]) -> list[str]:
@@ -107,13 +103,13 @@ def _licence_lines(pages: Sequence[Page]) -> list[str]:
     lines = [f"license: {quoted(ids[0])}"] if len(ids) == 1 else _listed("license", ids)
     others = [licence for licence, name in known.items() if name == "other"]
     if others:
-        link = _LINK.search(others[0])
+        link = LINK.search(others[0])
         lines += [f"license_name: {quoted(others[0][:100])}", f"license_link: {quoted(link[0] if link else 'ATTRIBUTION.md')}"]
     return lines
 
 
-def _introduction(about: About) -> str:
-    return f"""# {escaped(_title(about))}
+def _introduction() -> str:
+    return f"""# {_TITLE}
 
 Each row is a question with a context. Where `answerable` is true the context answers it, and `answer` is the answer; where it is
 false it does not, as far as the checks named below can tell, and `answer` is, word for word,
@@ -185,18 +181,12 @@ def _limits(statistics: Statistics) -> str:
 {unaligned}{found}"""
 
 
-def _linked(licence: str) -> str:
-    """Return what a wiki says of its licence, its address (the last word, by our own doing) as a link."""
-    words, _, address = licence.rpartition(" ")
-    return f"{escaped(words)} <{address}>".strip() if _LINK.fullmatch(address) else escaped(licence)
-
-
 def _sources(about: About) -> str:
     if not about.pages:
         return "## Source and licence\n\nThe text came without a list of its pages: neither its source nor its licence is known. Find out before you publish it.\n"
     dates = sorted(page.revision_timestamp[:10] for page in about.pages if page.revision_timestamp)
     span = f", dated {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
-    licences = "".join(f"- {_linked(licence)}\n" for licence in licence_ids(about.pages)) or "- none named\n"
+    licences = "".join(f"- {linked(licence)}\n" for licence in licence_ids(about.pages)) or "- none named\n"
     return f"""## Source and licence
 
 Text of {len(about.pages)} wiki pages in the revisions that ATTRIBUTION.md lists{span}. Licence, as the wiki states it:

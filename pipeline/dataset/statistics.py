@@ -163,7 +163,7 @@ def _overlap(statistics: Statistics) -> str:
     if not statistics.overlap:
         return f"{head}Not computed: scikit-learn (the extra `train`) is not installed.\n"
     splits = [split for split in (*SPLITS, TOTAL) if split in statistics.overlap]
-    kinds = dict.fromkeys(kind for split in splits for kind in statistics.overlap[split])
+    kinds = sorted({kind for split in splits for kind in statistics.overlap[split]}, key=lambda kind: (kind == TOTAL, kind))
     rows = [(kind, *(_figure(statistics.overlap[split].get(kind, {}).get("auroc")) for split in splits)) for kind in kinds]
     note = f"\nAUROC of the IDF overlap of question and context, positives against each kind of negative: 0.5 is chance, above {_HARD} is easy.\n"
     return f"{head}{table(('negatives', *splits), rows)}{note}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.text.markdown import escaped
+from pipeline.text.markdown import escaped, linked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ def attribution(pages: Iterable[Page]) -> str:
     """Return a page in Markdown that names each kept page with its revision and licence, in the order of their titles."""
     kept = sorted((page for page in pages if page.status == "kept"), key=lambda page: page.title)
     licences = sorted({page.licence for page in kept if page.licence})
-    said = "".join(f"Licence of the text, as its wiki states it: {escaped(licence)}.\n" for licence in licences) or "The source named no licence.\n"
+    said = "".join(f"Licence of the text, as its wiki states it: {linked(licence)}.\n" for licence in licences) or "The source named no licence.\n"
     share_alike = _SHARE_ALIKE if any("by-sa" in licence.lower() or "share" in licence.lower() for licence in licences) else ""
     head = _INTRODUCTION.format(n=len(kept), licences=said, share_alike=share_alike)
     return f"{head}\n" + "".join(f"- {_line(page)}\n" for page in kept)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _MARKS = re.compile(r"([\\`*\[\]<>#|&~!]|(?<![^\W_])_|_(?![^\W_]))")  # an underscore within a word marks nothing
 _AUTOMATIC_LINK = re.compile(r"(?<=[A-Za-z])(:)(?=//)|(?<=[Ww]{3})(\.)|(?<=\w)(@)(?=\w)")  # GitHub makes links of bare addresses
+LINK = re.compile(r"https?://[^\s<>()\[\]\"']+")
+"""a web address that needs no escaping between < and >"""
 _NOT_PRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\x85]")
 
 
@@ -18,6 +20,12 @@ def escaped(text: str) -> str:
     r"""Return text for one line of Markdown: its marks, links and HTML are shown, not obeyed (CommonMark 0.31, section 2.4)."""
     line = " ".join(text.replace("\0", "\ufffd").split())
     return _AUTOMATIC_LINK.sub(lambda m: f"\\{m[0]}", _MARKS.sub(r"\\\1", line))
+
+
+def linked(text: str) -> str:
+    """Return text for one line of Markdown; its last word is a link if it is a web address."""
+    words, _, address = text.rpartition(" ")
+    return f"{escaped(words)} <{address}>".strip() if LINK.fullmatch(address) else escaped(text)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
