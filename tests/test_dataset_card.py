@@ -160,6 +160,8 @@ def test_an_unknown_licence_is_named_with_its_link_and_no_licence_is_not_made_up
     assert header(without)["license"] == "unknown"
     assert "language" not in header(without)
     assert "neither its source nor its licence is known" in without
+    unknown = card(About([replace(PAGE, licence="", revision_id=None, revision_timestamp="")], [], {}), figures(EXAMPLES))
+    assert "Text of 1 wiki pages (of 0 the revision is known) that ATTRIBUTION.md lists. Licence, as the wiki states it:\n\n- none named\n" in unknown
 
 
 def test_languages_are_those_of_wikimedias_addresses_and_not_guessed_from_others() -> None:

@@ -186,10 +186,12 @@ def _sources(about: About) -> str:
         return "## Source and licence\n\nThe text came without a list of its pages: neither its source nor its licence is known. Find out before you publish it.\n"
     dates = sorted(page.revision_timestamp[:10] for page in about.pages if page.revision_timestamp)
     span = f", dated {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
+    known = sum(page.revision_id is not None for page in about.pages)
+    revisions = "in the revisions" if known == len(about.pages) else f"(of {known} the revision is known)"
     licences = "".join(f"- {linked(licence)}\n" for licence in licence_ids(about.pages)) or "- none named\n"
     return f"""## Source and licence
 
-Text of {len(about.pages)} wiki pages in the revisions that ATTRIBUTION.md lists{span}. Licence, as the wiki states it:
+Text of {len(about.pages)} wiki pages {revisions} that ATTRIBUTION.md lists{span}. Licence, as the wiki states it:
 
 {licences}
 The text was changed: cut into sections, tables and lists written out as lines, references, navigation and pictures left out. Questions and
