@@ -18,11 +18,15 @@ Writes, in the run folder
   examples.parquet, dropped_examples.parquet          with how each label was verified, and what was dropped why
   train/{qa,discriminator}.{train,validation,test}.jsonl   chat format
   train/completion/...                                prompt and completion, as in the notebooks
+  train/squad/{train,validation,test}.json            SQuAD 2.0; aligned.jsonl: answers that are not verbatim, and those left out
+  train/hf/                                           a folder for datasets.load_dataset, with its dataset card
+  train/statistics.md, .json                          counts, lengths, word counting, what was verified and dropped, leaks
   models/discriminator/                               model.json, metrics.json, results.csv, settings.json
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -30,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
 from pipeline.errors import InputError
-from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Rejected, Section
+from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, Rejected, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,9 +44,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipeline.cli import Run
+    from pipeline.dataset.formats.squad import Span
     from pipeline.negatives.pool import Asked, Pool
 
 NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
+NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class Made:
 @settings.seed
 def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.Outcome:
     """Questions and answers → adversarial examples → training files → a discriminator, measured."""
+    from pipeline.dataset.formats.squad import span_of
     from pipeline.sources.given import read_qa, read_sections
     from pipeline.store import sha256_of, write_rows
 
@@ -73,19 +80,25 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
     if entry:
         return _outcome(run, entry["counts"], ["train: nothing to do, examples and models are there already (--force does it anew)"], trainer)
     sections = read_sections(run.folder.sections)
-    made = make_examples(run, read_qa(run.folder.qa), sections, wanted, verify, seed)
+    rows = read_qa(run.folder.qa)
+    made = make_examples(run, rows, sections, wanted, verify, seed)
     if not made.examples:
         raise InputError("no row of qa.parquet belongs to a section of this run", run.folder.qa, "run create_qa again")
     run.folder.unfinish("train", "report")
     write_rows(run.folder.examples, Example, made.examples)
     write_rows(run.folder.dropped_examples, DroppedExample, made.dropped)
-    files = write_training_files(run.folder.training, made.examples)
+    by_id = {section.section_id: section for section in sections}
+    spans = {e.example_id: span_of(e) for e in made.examples}
+    files, notices = write_training_files(run.folder.training, made.examples, by_id, spans)
     counts = _counts(made)
-    lines = [f"train: {_sentence(counts)} → {run.folder.examples}"]
+    lines = [f"train: {_sentence(counts)} → {run.folder.examples}", *notices]
+    metrics: dict[str, Any] = {}
     if trainer == "local":
         metrics = _train_discriminator(run, made.examples, seed, chosen, inputs)
         counts["discriminator"] = metrics["test"]["discriminator"]
         lines += _table(metrics, run.folder.discriminator)
+    described, leaks = write_descriptions(run, made, by_id, {row.qa_id: row.section_id for row in rows}, spans, metrics)
+    files, lines = [*files, *described], [*lines, *leaks, f"statistics → {run.folder.training / 'statistics.md'}"]
     outcome = _outcome(run, counts, lines, trainer, files)
     cli.finish(run, outcome, inputs, chosen, {})
     return outcome
@@ -174,23 +187,83 @@ def _take(one: Asked, kind: str, n: int, offered: Iterator[Section], split: str,
     made.dropped += [DroppedExample(one.row.qa_id, kind, "", "not_available")] * left
 
 
-def write_training_files(folder: Path, examples: list[Example]) -> list[Path]:
-    """Write QA and discriminator files for each split, in chat and in completion form; return their paths."""
-    from pipeline.dataset import formats
-    from pipeline.store import write_jsonl
+def write_training_files(
+    folder: Path, examples: list[Example], sections: Mapping[str, Section], spans: Mapping[str, Span]
+) -> tuple[list[Path], list[str]]:
+    """Write the files of each split in every format; return their paths, and what a service will say of too few or too large rows.
 
-    written = []
+    Raises InputError if a row of a chat file is not what services take (an answer is empty, say).
+    """
+    from pipeline.dataset.formats import chat, completion, hf, squad
+    from pipeline.store import write_jsonl, write_rows, write_text
+
+    titles = {section_id: section.title for section_id, section in sections.items()}
+    written, notices = [], []
     for split in SPLITS:
         rows = [example for example in examples if example.split == split]
-        for target, chat, completion in (
-            ("qa", formats.qa_chat, formats.qa_completion),
-            ("discriminator", formats.discriminator_chat, formats.discriminator_completion),
-        ):
+        for target, as_chat, as_completion in (("qa", chat.qa, completion.qa), ("discriminator", chat.discriminator, completion.discriminator)):
             name = f"{target}.{split}.jsonl"
-            write_jsonl(folder / name, map(chat, rows))
-            write_jsonl(folder / "completion" / name, map(completion, rows))
+            write_jsonl(folder / name, map(as_chat, rows))
+            write_jsonl(folder / "completion" / name, map(as_completion, rows))
+            notices += check_chat_file(folder / name, split)
             written += [folder / name, folder / "completion" / name]
-    return written
+        write_text(folder / "squad" / f"{split}.json", json.dumps(squad.document(rows, spans, titles), ensure_ascii=False) + "\n")
+        write_rows(
+            folder / "hf" / "data" / f"{split}.parquet", hf.HubRow, (hf.row(e, spans[e.example_id], sections.get(e.context_section_id)) for e in rows)
+        )
+        written += [folder / "squad" / f"{split}.json", folder / "hf" / "data" / f"{split}.parquet"]
+    write_jsonl(folder / "squad" / "aligned.jsonl", squad.notes(examples, spans))
+    return [*written, folder / "squad" / "aligned.jsonl"], notices
+
+
+def check_chat_file(path: Path, split: str) -> list[str]:
+    """Read a chat file as a service will; return what it will say of its size.
+
+    Raises InputError naming the first row that is not as documented.
+    """
+    from pipeline.dataset.chat_rules import FEWEST_ROWS, faults
+    from pipeline.text.tokens import token_counter
+
+    fewest = {"train": FEWEST_ROWS}.get(split, 0)
+    with path.open("rb") as lines:
+        found = faults(path.name, lines, token_counter("cl100k_base"), fewest_rows=fewest)
+    of_form = [fault for fault in found if not fault.of_amount]
+    if of_form:
+        more = f" (and {len(of_form) - 1} more)" if len(of_form) > 1 else ""
+        raise InputError(of_form[0].what, f"{path}, row {of_form[0].row}{more}", of_form[0].do)
+    return [f"notice: {fault}" for fault in found[:NOTICES]]
+
+
+def write_descriptions(
+    run: Run, made: Made, sections: Mapping[str, Section], home: Mapping[str, str], spans: Mapping[str, Span], metrics: Mapping[str, Any]
+) -> tuple[list[Path], list[str]]:
+    """Write statistics and dataset card; return their paths, and a warning for each leak between splits."""
+    from pipeline.dataset import card
+    from pipeline.dataset.leaks import leaks
+    from pipeline.dataset.statistics import as_json, page, statistics, warnings
+    from pipeline.evaluation.overlap import overlap_by_split
+    from pipeline.sources.attribution import attribution
+    from pipeline.store import read_rows, write_json, write_text
+
+    found = leaks(made.examples, {section_id: section.title for section_id, section in sections.items()}, home)
+    figures = statistics(made.examples, made.dropped, spans, found, overlap_by_split(made.examples))
+    pages = [page for page in (read_rows(run.folder.pages, Page) if run.folder.pages.is_file() else []) if page.status == "kept"]
+    about = card.About(pages, card.languages_of(pages) or _language_of_the_topic(run), metrics)
+    folder = run.folder.training
+    write_json(folder / "statistics.json", as_json(figures))
+    write_text(folder / "statistics.md", page(figures))
+    write_text(folder / "hf" / "README.md", card.card(about, figures))
+    write_text(folder / "hf" / "ATTRIBUTION.md", attribution(pages))
+    return [folder / "statistics.json", folder / "statistics.md", folder / "hf" / "README.md", folder / "hf" / "ATTRIBUTION.md"], warnings(figures)
+
+
+def _language_of_the_topic(run: Run) -> list[str]:
+    """Return the language of the bundled topic if the pages were collected for it; of other topics' files nothing but a hash is known."""
+    from pipeline.store import sha256_of
+
+    topic = settings.bundled("topics", "olympics-2020.toml")
+    used = run.folder.stages().get("collect", {}).get("inputs", {}).get("topic")
+    return [settings.load_topic(topic).language] if used == sha256_of(topic) else []
 
 
 def _train_discriminator(run: Run, examples: list[Example], seed: int, chosen: dict[str, Any], inputs: dict[str, str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_a_page_is_named_with_its_address_revision_day_and_licence() -> None:
     said = attribution([PAGE])
     line = r"- [Tokyo \[2020\] \*Games\*](<https://w.example/wiki/Tokyo>), [revision 7 of 2021-08-08](<https://w.example/wiki/Tokyo?oldid=7>)"
     assert line in said.splitlines()
-    assert "CC BY-SA 4.0 https://l.example" in said
+    assert "CC BY-SA 4.0 <https://l.example>.\n" in said
     assert "same licence (share alike)" in said
 
 

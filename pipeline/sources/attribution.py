@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pipeline.text.markdown import escaped, linked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,7 +28,7 @@ def attribution(pages: Iterable[Page]) -> str:
     """Return a page in Markdown that names each kept page with its revision and licence, in the order of their titles."""
     kept = sorted((page for page in pages if page.status == "kept"), key=lambda page: page.title)
     licences = sorted({page.licence for page in kept if page.licence})
-    said = "".join(f"Licence of the text, as its wiki states it: {_escaped(licence)}.\n" for licence in licences) or "The source named no licence.\n"
+    said = "".join(f"Licence of the text, as its wiki states it: {linked(licence)}.\n" for licence in licences) or "The source named no licence.\n"
     share_alike = _SHARE_ALIKE if any("by-sa" in licence.lower() or "share" in licence.lower() for licence in licences) else ""
     head = _INTRODUCTION.format(n=len(kept), licences=said, share_alike=share_alike)
     return f"{head}\n" + "".join(f"- {_line(page)}\n" for page in kept)
@@ -34,17 +36,12 @@ def attribution(pages: Iterable[Page]) -> str:
 
 def _line(page: Page) -> str:
     if not _is_web(page.url):
-        return _escaped(page.title) + (f", revision {page.revision_id}" if page.revision_id else "")
+        return escaped(page.title) + (f", revision {page.revision_id}" if page.revision_id else "")
     dated = f" of {page.revision_timestamp[:10]}" if page.revision_timestamp else ""
     joint = "&" if "?" in page.url else "?"
     revision = f", [revision {page.revision_id}{dated}](<{page.url}{joint}oldid={page.revision_id}>)" if page.revision_id else ""
-    return f"[{_escaped(page.title)}](<{page.url}>){revision}"
+    return f"[{escaped(page.title)}](<{page.url}>){revision}"
 
 
 def _is_web(url: str) -> bool:
     return _WEB.fullmatch(url) is not None
-
-
-def _escaped(text: str) -> str:
-    """Return a text that Markdown shows as it is, in one line."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in " ".join(text.split()))
