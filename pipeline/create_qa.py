@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
 from pipeline.errors import EndpointError, InputError, Interrupted, PipelineError
-from pipeline.records import QA, RejectedQA, Section, stable_id
+from pipeline.records import QA, Page, RejectedQA, Section, stable_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -385,19 +385,32 @@ def _read_notebook(run: Run, path: Path, bench: Workbench) -> tuple[int, Pipelin
 
 
 def _adopt(run: Run, sections: list[Section], new: list[Section]) -> None:
-    """Write the run's sections with new ones among them, in reading order; a finished collect stays finished."""
-    from pipeline.store import sha256_of, write_csv, write_rows
+    """Write the run's sections with new ones among them, in reading order, and their pages; a finished collect stays finished."""
+    from pipeline.sources.attribution import attribution
+    from pipeline.store import read_rows, sha256_of, write_csv, write_rows, write_text
 
     folder = run.folder
     rows = sorted([*sections, *new], key=lambda section: (section.page_id, section.position, section.part))
+    pages = _with_pages_of(new, read_rows(folder.pages, Page) if folder.pages.is_file() else [])
     entry = folder.stages().get("collect")
     table = folder.sections.with_suffix(".csv")
     write_rows(folder.sections, Section, rows)
     write_csv(table, Section, rows)
+    write_rows(folder.pages, Page, pages)
+    write_text(folder.attribution, attribution(pages))
     run.say(f"create_qa: {len(new)} sections that this run did not have came with the rows")
     if entry:
-        outputs = {**entry.get("outputs", {}), **{path.name: sha256_of(path) for path in (folder.sections, table)}}
+        written = (folder.sections, table, folder.pages, folder.attribution)
+        outputs = {**entry.get("outputs", {}), **{path.name: sha256_of(path) for path in written}}
         folder.finish("collect", {**entry, "outputs": outputs})
+
+
+def _with_pages_of(sections: list[Section], pages: list[Page]) -> list[Page]:
+    """Return pages and, for sections whose page is not among them, a page of which nothing is known but its title."""
+    known = {page.page_id for page in pages}
+    counted = Counter((section.page_id, section.title) for section in sections if section.page_id not in known)
+    came = [Page(page_id, title, "", None, "", "", "", n, "kept", "came with imported rows") for (page_id, title), n in counted.items()]
+    return sorted([*pages, *came], key=lambda page: (page.page_id, page.title))
 
 
 def _write(run: Run, bench: Workbench, replaced: Callable[[QA | RejectedQA], bool], failure: PipelineError | None) -> cli.Outcome:

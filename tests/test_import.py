@@ -11,7 +11,7 @@ import pytest
 from conftest import run
 from loopback import serving
 
-from pipeline.records import QA, RejectedQA, Section
+from pipeline.records import QA, Page, RejectedQA, Section
 from pipeline.store import read_rows, sha256_of
 
 TEXT = (
@@ -58,6 +58,9 @@ def test_sections_that_the_run_lacks_come_with_their_questions(folder: Path, tmp
     assert {row.answer for row in kept(folder, "imported")} == {"on Enoshima", "350"}
     reasons = {row.question: row.reason for row in read_rows(folder / "rejected.parquet", RejectedQA)}
     assert reasons == {"": "no_question", "When did it end?": "does_not_stand_alone", "Who won it?": "section_short"}
+    (page,) = [page for page in read_rows(folder / "pages.parquet", Page) if page.title == "Sailing elsewhere"]
+    assert (page.page_id, page.status, page.reason, page.revision_id) == (new.page_id, "kept", "came with imported rows", None)
+    assert "- Sailing elsewhere\n" in (folder / "ATTRIBUTION.md").read_text()
     stages = json.loads((folder / "manifest.json").read_text())
     assert stages["collect"]["outputs"]["sections.parquet"] == stages["create_qa"]["inputs"]["sections"] == sha256_of(folder / "sections.parquet")
     assert "nothing has changed" in run("collect", "--source", "sample", "--data", folder).out
