@@ -15,7 +15,9 @@ _DASHES = str.maketrans({"–": " ", "—": " ", "−": " ", "/": " ", "’": "'
 _DIGIT_HYPHEN = re.compile(r"(?<=\d)-(?=\d)")
 _PARTS = re.compile(r"\s*(?:;|,(?!\d)|\band\b|&|\bor\b)\s*")
 _LISTED = 6
-_GENERIC = frozenset("olympics olympic games team tournament event events championship championships federation committee stadium arena park center centre".split())
+_GENERIC = frozenset(
+    "olympics olympic games team tournament event events championship championships federation committee stadium arena park center centre".split()
+)
 
 
 def normal(text: str) -> str:
@@ -61,7 +63,9 @@ def _names(answer: str) -> set[str]:
     if not 2 <= len(words) <= 4 or not all(word[:1].isupper() for word in words) or words[-1].casefold() in _GENERIC:  # noqa: PLR2004
         return set()
     last = words[-1] if len(words[-1]) >= SHORTEST else ""
-    return {last, f"{words[0][0]}. {words[-1]}", " ".join([*words[1:], words[0]])} | ({words[0]} if len(words[0]) >= SHORTEST and words[0].isupper() else set())
+    return {last, f"{words[0][0]}. {words[-1]}", " ".join([*words[1:], words[0]])} | (
+        {words[0]} if len(words[0]) >= SHORTEST and words[0].isupper() else set()
+    )
 
 
 def _nations(answer: str) -> set[str]:
@@ -69,5 +73,7 @@ def _nations(answer: str) -> set[str]:
     whole = nation_of(answer)
     if whole:
         return set(whole)
-    named = [nation for nation in NATIONS if len(answer.split()) <= 4 and f" {normal(nation[0]).strip()} " in normal(answer)]  # noqa: PLR2004
-    return {form for nation in named for form in nation if answer.split()[0][:1].isupper() and len(named) == 1 and len(answer.split()) <= len(nation[0].split()) + 1}
+    spoken = normal(answer)
+    named = [nation for nation in NATIONS if f" {normal(nation[0]).strip()} " in spoken]
+    alone = len(named) == 1 and answer[:1].isupper() and len(answer.split()) <= len(named[0][0].split()) + 1
+    return set(named[0]) if alone else set()

@@ -14,7 +14,9 @@ _ORDINALS = {
 _VALUES = {word: n for n, word in enumerate(_WORDS)} | {word.replace("-", ""): n for n, word in enumerate(_WORDS)} | {"a dozen": 12, "dozen": 12}
 _MONTHS = "January February March April May June July August September October November December".split()
 _MONTH = "|".join(_MONTHS)
-_DATE = re.compile(rf"\b(?:(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m1>{_MONTH})|(?P<m2>{_MONTH})\s+(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?)\b(?:,?\s+(?P<y>\d{{4}}))?")
+_DATE = re.compile(
+    rf"\b(?:(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m1>{_MONTH})|(?P<m2>{_MONTH})\s+(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?)\b(?:,?\s+(?P<y>\d{{4}}))?"
+)
 _FIGURES = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
 
 
