@@ -6,9 +6,10 @@ joins a component and whose title is smaller than any in it gives the component 
 those pages, and no others, may move. Nothing is balanced after the fact, for that would move pages: kinds match because each
 question asks for the same negatives in every split, lengths because the hash does not know them.
 
-Questions that many pages share ("When was the final?") would join everything to everything. A link of
-questions is taken while the component stays small; where it is not, the question stays in the split that has
-most of its rows, and its rows elsewhere are dropped, and counted.
+What many pages share (the rules of every swimming event, "When was the final?") would join everything to everything: on the
+notebooks' 731 pages one component of most of them. A link is taken while the component stays small. Where it is not, what
+repeats stays in the split that has most questions on it; elsewhere those sections are no contexts, and the questions on them are
+dropped, and counted.
 """
 
 from __future__ import annotations
@@ -30,16 +31,19 @@ if TYPE_CHECKING:
 SHARES = (("train", 0.70), ("validation", 0.15), ("test", 0.15))
 NEAR_DUPLICATE = 0.8
 LARGEST_SHARE = 0.02
-"""of the pages, that links of questions may join (context links know no limit)"""
+"""of the pages, that links may join in one component"""
 LARGEST_AT_LEAST = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Where each page is (by title), which questions had to go (by qa_id), and how large the components are."""
+    """Where each page is (by title), what had to go so that nothing repeats in another split, and how large the components are."""
 
     by_title: Mapping[str, str]
     dropped: Mapping[str, Rejected]
+    """questions, by qa_id"""
+    unused: frozenset[str]
+    """sections, by id, that repeat one of another split: no contexts"""
     pages_in_components: int
     """pages that are not alone in theirs"""
     largest_component: int
@@ -59,41 +63,53 @@ def split_of(name: str, seed: int) -> str:
 
 def assign(sections: Sequence[Section], rows: Sequence[QA], seed: int) -> Splits:
     """Split the pages of a run; rows of sections that are not in it are not looked at."""
-    titles = {section.section_id: section.title for section in sections}
-    pages = Groups({section.title for section in sections})
-    for one, other in near_pairs([section.content for section in sections], NEAR_DUPLICATE):
-        pages.join((sections[one].title, sections[other].title))
-    alike = _alike([row for row in rows if row.section_id in titles])
-    limit = max(LARGEST_AT_LEAST, int(LARGEST_SHARE * len(set(titles.values()))))
-    for group in alike:
-        names = {pages.root(titles[row.section_id]) for row in group}
-        if sum(map(pages.size, names)) <= limit:
-            pages.join(names)
-    by_title = {title: split_of(pages.root(title), seed) for title in sorted(set(titles.values()))}
+    title_of = {section.section_id: section.title for section in sections}
+    rows = [row for row in rows if row.section_id in title_of]
+    sections_alike = _alike([s.section_id for s in sections], [s.content for s in sections])
+    questions_alike = _alike([row.qa_id for row in rows], [normalise_answer(row.question) for row in rows])
+    title_of_row = {row.qa_id: title_of[row.section_id] for row in rows}
+    repeats = [*([title_of[i] for i in group] for group in sections_alike), *([title_of_row[i] for i in group] for group in questions_alike)]
+    pages = _components(set(title_of.values()), repeats)
+    by_title = {title: split_of(pages.root(title), seed) for title in sorted(set(title_of.values()))}
+    asked = Counter(row.section_id for row in rows)
+    unused = frozenset(_elsewhere(sections_alike, {i: by_title[t] for i, t in title_of.items()}, asked))
+    dropped = {row.qa_id: Rejected("section_in_another_split") for row in rows if row.section_id in unused}
+    left = {i: by_title[t] for i, t in title_of_row.items() if i not in dropped}
+    questions_left = [[i for i in group if i in left] for group in questions_alike]
+    dropped |= dict.fromkeys(_elsewhere(questions_left, left, Counter(dict.fromkeys(left, 1))), Rejected("question_in_another_split"))
     sizes = [pages.size(title) for title in by_title]
-    return Splits(by_title, _elsewhere(alike, titles, by_title), sum(size > 1 for size in sizes), max(sizes, default=0))
+    return Splits(by_title, dropped, unused, sum(size > 1 for size in sizes), max(sizes, default=0))
 
 
-def _alike(rows: Sequence[QA]) -> list[list[QA]]:
-    """Return the groups of more than one row whose questions are near-duplicates; small ones first, so that those are joined."""
-    questions = [normalise_answer(row.question) for row in rows]
-    groups = Groups(map(str, range(len(rows))))
-    for one, other in near_pairs(questions, NEAR_DUPLICATE):
+def _alike(names: Sequence[str], texts: Sequence[str]) -> list[list[str]]:
+    """Return the groups of more than one thing whose texts are near-duplicates, by name; small ones first, so that those are joined."""
+    groups = Groups(map(str, range(len(names))))
+    for one, other in near_pairs(texts, NEAR_DUPLICATE):
         groups.join((str(one), str(other)))
-    found: dict[str, list[QA]] = {}
-    for at, row in enumerate(rows):
-        found.setdefault(groups.root(str(at)), []).append(row)
-    return sorted((group for group in found.values() if len(group) > 1), key=lambda group: (len(group), min(row.qa_id for row in group)))
+    found: dict[str, list[str]] = {}
+    for at, name in enumerate(names):
+        found.setdefault(groups.root(str(at)), []).append(name)
+    return sorted((group for group in found.values() if len(group) > 1), key=lambda group: (len(group), min(group)))
 
 
-def _elsewhere(alike: list[list[QA]], titles: Mapping[str, str], by_title: Mapping[str, str]) -> dict[str, Rejected]:
-    """Return the rows that repeat a question of another split, which keeps it because it has more of them."""
-    dropped = {}
-    for group in alike:
-        counts = Counter(by_title[titles[row.section_id]] for row in group)
-        keeps = max(SPLITS, key=lambda split: (counts[split], -SPLITS.index(split)))
-        for row in group:
-            split = by_title[titles[row.section_id]]
-            if split != keeps:
-                dropped[row.qa_id] = Rejected("question_in_another_split", f"kept in {keeps}")
-    return dropped
+def _components(titles: set[str], links: Sequence[Sequence[str]]) -> Groups:
+    """Join the pages of each link, unless that makes a component of more than a fiftieth of all pages (or of four, if that is more)."""
+    pages = Groups(titles)
+    limit = max(LARGEST_AT_LEAST, int(LARGEST_SHARE * len(titles)))
+    for link in links:
+        roots = {pages.root(title) for title in link}
+        if sum(map(pages.size, roots)) <= limit:
+            pages.join(roots)
+    return pages
+
+
+def _elsewhere(groups: Sequence[Sequence[str]], split_of_name: Mapping[str, str], weight: Counter[str]) -> list[str]:
+    """Return the members of each group that are in another split than the one that keeps it: the one with most weight in it."""
+    gone = []
+    for group in groups:
+        weights: Counter[str] = Counter()
+        for name in group:
+            weights[split_of_name[name]] += 1000 * weight[name] + 1  # questions first, then sections
+        keeps = max(SPLITS, key=lambda split: (weights[split], -SPLITS.index(split)))
+        gone += [name for name in group if split_of_name[name] != keeps]
+    return gone

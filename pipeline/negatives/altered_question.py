@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from pipeline.negatives.values import Value, Values
     from pipeline.text.lexical import Idf
 
+_ENOUGH = 200  # values looked at
+_TRIES = 4  # values put in the place of one
 COMMONEST = 12  # how many of the commonest values one is drawn from
-LEAST_OVERLAP = 0.85
+LEAST_OVERLAP = 0.8
 """share of the question's overlap with the context that the altered one must keep: else counting words is enough to tell it"""
 
 
@@ -40,7 +42,8 @@ def offers(asked: Asked, values: Values, idf: Idf, rng: random.Random) -> Iterat
         if not others:
             yield Rejected("nothing_to_exchange_for", f"{value.type}: {value.text}")
             continue
-        yield _exchanged(asked, value, rng.choice(others), idf)
+        for other in rng.sample(others, min(_TRIES, len(others))):
+            yield _exchanged(asked, value, other, idf)
 
 
 def _exchanged(asked: Asked, value: Value, other: str, idf: Idf) -> Offer | Rejected:
@@ -63,9 +66,6 @@ def _others(asked: Asked, value: Value, values: Values) -> list[str]:
         if fit:
             return fit[:COMMONEST]
     return []
-
-
-_ENOUGH = 200  # values tried
 
 
 def _fits(asked: Asked, value: Value, other: str) -> bool:

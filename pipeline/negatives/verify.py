@@ -121,13 +121,18 @@ def _words_together(asked: Asked, sentence: frozenset[str]) -> bool:
 
 def by_meaning(asked: Asked, candidate: Section, embed: Embed) -> Rejected | float:
     """Return the cosine of the candidate's sentence nearest to the evidence or to question and answer; if it is too near, why it is refused."""
-    evidence, *said, there = embed([asked.row.evidence, f"{asked.row.question} {asked.row.answer}", candidate.content])
-    wanted = [vectors for vectors in (evidence, *said) if len(vectors)]
+    evidence, statement, there = embed([asked.row.evidence, said(asked), candidate.context])
+    wanted = [vectors for vectors in (evidence, statement) if len(vectors)]
     if not wanted or not len(there):
         return 0.0
     nearest = max(float((there @ vectors.T).max()) for vectors in wanted)
     limit = PARAPHRASE if is_name_or_number(asked.row.answer) else PARAPHRASE_OF_DESCRIPTION
     return Rejected("paraphrases_the_evidence", f"{nearest:.2f}") if nearest >= limit else nearest
+
+
+def said(asked: Asked) -> str:
+    """Return question and answer as one statement: without its question mark it is one sentence, and one vector."""
+    return f"{asked.row.question.rstrip('? ')}: {asked.row.answer}"
 
 
 def is_name_or_number(answer: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DIMENSIONS = 384
 WINDOW = 192  # word pieces; the model was trained on 128 and takes 512
 _BATCH = 32
+_WHOLE = 1500  # texts remembered with their pieces (some 120 KB each), for those who come after
 NAME = "all-MiniLM-L6-v2-int8"
 
 
@@ -82,7 +83,7 @@ class MiniLM:
         fresh = sorted({text for text in texts if text not in self._sentences}, key=lambda t: (len(t), t))
         for start in range(0, len(fresh), _BATCH):
             batch = fresh[start : start + _BATCH]
-            for text, embedded in zip(batch, self._embed(batch), strict=True):
+            for text, embedded in zip(batch, self.embed(batch) if len(self._known) < _WHOLE else self._embed(batch), strict=True):
                 self._sentences[text] = embedded.sentences[np.linalg.norm(embedded.sentences, axis=1) > 0]
         return [self._sentences[text] for text in texts]
 
