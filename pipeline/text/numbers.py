@@ -7,11 +7,22 @@ import re
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _WORDS = [*_ONES, *(f"{tens}-{unit}" if unit else tens for tens in _TENS for unit in ("", *_ONES[1:10]))]  # 0 to 99
-_ORDINALS = {
-    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "eleventh": 11,
-    "twelfth": 12,
-}  # fmt: skip
-_VALUES = {word: n for n, word in enumerate(_WORDS)} | {word.replace("-", ""): n for n, word in enumerate(_WORDS)} | {"a dozen": 12, "dozen": 12}
+_SMALL = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_NOUNS = {2: "pair", 12: "dozen"}
+
+
+def _ordinal(number: int) -> str:
+    """Return an ordinal from 0 to 99 in words."""
+    if number < len(_SMALL):
+        return _SMALL[number]
+    tens, _, unit = _WORDS[number].partition("-")
+    return f"{tens}-{_SMALL[_ONES.index(unit)]}" if unit else tens.removesuffix("y") + "ieth" if tens.endswith("y") else f"{tens}th"
+
+
+_ORDINALS = {_ordinal(n): n for n in range(100)} | {_ordinal(n).replace("-", ""): n for n in range(100)}
+_VALUES = (
+    {word: n for n, word in enumerate(_WORDS)} | {word.replace("-", ""): n for n, word in enumerate(_WORDS)} | {noun: n for n, noun in _NOUNS.items()}
+)
 _MONTHS = "January February March April May June July August September October November December".split()
 _MONTH = "|".join(_MONTHS)
 _DATE = re.compile(
@@ -24,16 +35,20 @@ def number_forms(token: str) -> set[str]:
     """Return the other forms of one number: in words, in figures, with and without commas; nothing if it is none."""
     plain = token.strip(".,;:()").casefold()
     if plain in _VALUES:
-        return {str(_VALUES[plain]), _WORDS[_VALUES[plain]]}
+        return _small_forms(_VALUES[plain])
     if not _FIGURES.fullmatch(plain) or len(plain) > 15:  # noqa: PLR2004 (what is longer is a code)
         return {str(_ORDINALS[plain]), f"{_ORDINALS[plain]}{_suffix(_ORDINALS[plain])}"} if plain in _ORDINALS else _of_ordinal(plain)
     value = int(plain.replace(",", ""))
     forms = {str(value), f"{value:,}"}
     if value < len(_WORDS):
-        forms.add(_WORDS[value])
+        forms |= _small_forms(value)
     if value >= 1_000_000 and value % 100_000 == 0:  # noqa: PLR2004
         forms.add(f"{value / 1_000_000:g} million")
     return forms
+
+
+def _small_forms(value: int) -> set[str]:
+    return {str(value), _WORDS[value]} | ({_NOUNS[value]} if value in _NOUNS else set())
 
 
 def _of_ordinal(text: str) -> set[str]:
