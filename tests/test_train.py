@@ -221,7 +221,7 @@ def test_features_of_an_answering_context_are_nearer_than_those_of_another() -> 
         Pair(question, "???"),
     ]
     found = features(pairs, Idf.of([p.context for p in pairs]), MiniLM())
-    assert found.shape == (3, 18)
+    assert found.shape == (3, len(FEATURES))
     assert np.isfinite(found).all()
     for name in ("cosine_best_sentence", "idf_overlap", "maxsim_mean"):
         assert found[0, FEATURES.index(name)] > found[1, FEATURES.index(name)]
