@@ -13,7 +13,7 @@ from dataclasses import dataclass
 NO_ANSWER = "No sufficient context for answering the question"
 """The answer that declines, word for word."""
 NO_ANSWER_LABEL = "no_sufficient_context"
-KINDS = ("positive", "random", "same_page", "similar")
+KINDS = ("positive", "random", "same_page", "similar", "altered_question", "evidence_removed")
 """Kinds of examples this release makes; everything but `positive` is a hard negative."""
 SPLITS = ("train", "validation", "test")
 
@@ -153,7 +153,8 @@ class Example:
     verified: str
     """how it is known that the label is true"""
     verified_score: float | None
-    """for a negative, 5-gram Jaccard of its context with the true one; for a positive, the round trip's F1"""
+    """for a negative, the cosine of its sentence nearest to the evidence (by rules alone: 5-gram Jaccard with the true context; an altered question: 1);
+    for a positive, the round trip's F1"""
     source: str
     evidence: str
     """for a positive, the verbatim span of the context that proves the answer, if one is known"""

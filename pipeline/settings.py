@@ -212,12 +212,12 @@ trainer = click.option(
     help="local: train the light discriminator here. none: write the files only.",
 )  # fmt: skip
 negatives = click.option(
-    "--negatives", default="random=1,same_page=1,similar=1", show_default=True, metavar="KIND=N,...",
+    "--negatives", default="random=1,same_page=1,similar=1,altered_question=1,evidence_removed=1", show_default=True, metavar="KIND=N,...",
     help="How many of each kind of negative to make for each question.",
 )  # fmt: skip
 verify = click.option(
     "--verify", type=click.Choice(["rules", "none"]), default="rules", show_default=True,
-    help="rules: a negative whose context holds the answer, or nearly repeats the true context, is dropped.",
+    help="rules: a negative whose context holds the answer in any form, repeats or paraphrases the evidence, or nearly copies the true context, is dropped.",
 )  # fmt: skip
 seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Fixes whatever is drawn at random.")
 

@@ -10,9 +10,11 @@ Examples
       other negatives, files alone
 
 Kinds of negatives (a negative's context comes from a page of the same split)
-  random     a section of another page
-  same_page  another section of the page that answers
-  similar    what BM25 finds for the question on other pages
+  random            a section of another page
+  same_page         another section of the page that answers
+  similar           what BM25 and MiniLM find for the question on other pages
+  altered_question  the true context; a year, number, name or place of the question exchanged for another
+  evidence_removed  the true context without the sentences that carry the answer
 
 Writes, in the run folder
   examples.parquet, dropped_examples.parquet          with how each label was verified, and what was dropped why
@@ -27,17 +29,15 @@ Writes, in the run folder
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
 from pipeline.errors import InputError
-from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, Rejected, Section
+from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -45,20 +45,11 @@ if TYPE_CHECKING:
 
     from pipeline.cli import Run
     from pipeline.dataset.formats.squad import Span
-    from pipeline.negatives.pool import Asked, Pool
+    from pipeline.negatives.make import Made
+    from pipeline.retrieval.minilm import MiniLM
 
 NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
 NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
-
-
-@dataclass(slots=True)
-class Made:
-    """What came of asking for negatives: rows, and one dropped row for each candidate or place that did not become one."""
-
-    examples: list[Example] = field(default_factory=list)
-    dropped: list[DroppedExample] = field(default_factory=list)
-    asked: Counter[str] = field(default_factory=Counter)
-    """places for negatives, by kind: made + not available"""
 
 
 @cli.stage("train")
@@ -81,7 +72,7 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
         return _outcome(run, entry["counts"], ["train: nothing to do, examples and models are there already (--force does it anew)"], trainer)
     sections = read_sections(run.folder.sections)
     rows = read_qa(run.folder.qa)
-    made = make_examples(run, rows, sections, wanted, verify, seed)
+    made = _examples(run, rows, sections, wanted, verify, trainer, seed)
     if not made.examples:
         raise InputError("no row of qa.parquet belongs to a section of this run", run.folder.qa, "run create_qa again")
     run.folder.unfinish("train", "report")
@@ -118,73 +109,26 @@ def parse_negatives(text: str) -> dict[str, int]:
     return {kind: wanted[kind] for kind in NEGATIVE_KINDS if kind in wanted}
 
 
-def make_examples(run: Run, rows: list[QA], sections: list[Section], wanted: Mapping[str, int], verify: str, seed: int) -> Made:
-    """Return the examples of every question whose section is in the run, in the order of their ids."""
-    from pipeline.dataset.splits import split_of
-    from pipeline.negatives.pool import Asked, Pool
+def _examples(run: Run, rows: list[QA], sections: list[Section], wanted: Mapping[str, int], verify: str, trainer: str, seed: int) -> Made:
+    from pipeline.negatives.make import make_examples
 
-    by_id = {section.section_id: section for section in sections}
-    made = Made()
+    encoder = _encoder(run, trainer)
     with run.progress(len(rows), "examples", "question") as bar:
-        for split in SPLITS:
-            pool = Pool.of([s for s in sections if split_of(s.title, seed) == split])
-            here = [Asked(row, by_id[row.section_id]) for row in rows if row.section_id in by_id]
-            _split_examples([a for a in here if split_of(a.section.title, seed) == split], pool, split, wanted, verify, seed, made, bar)
-    made.dropped += [DroppedExample(row.qa_id, "positive", row.section_id, "section_not_in_run") for row in rows if row.section_id not in by_id]
-    made.examples.sort(key=lambda e: e.example_id)
-    made.dropped.sort(key=lambda d: (d.qa_id, d.kind, d.reason, d.context_section_id))
-    return made
+        return make_examples(rows, sections, wanted, verify == "rules", encoder.sentence_vectors if encoder else None, seed, bar.step)
 
 
-def _split_examples(
-    asked: list[Asked], pool: Pool, split: str, wanted: Mapping[str, int], verify: str, seed: int, made: Made, bar: cli.Progress
-) -> None:  # fmt: skip
-    from pipeline.dataset.examples import positive
-    from pipeline.negatives import similar
-    from pipeline.retrieval.bm25 import Bm25
+def _encoder(run: Run, trainer: str) -> MiniLM | None:
+    """Return the encoder; without the extra, files can still be made, by rules and BM25 alone."""
+    from pipeline.errors import ExtraMissing
+    from pipeline.retrieval.minilm import MiniLM
 
-    found: list[list[int]] = [[] for _ in asked]
-    if wanted.get("similar"):
-        found = Bm25([s.context for s in pool.sections]).search([a.row.question for a in asked], similar.DEPTH)
-    for one, ranked in zip(asked, found, strict=True):
-        made.examples.append(positive(one.row, one.section, split))
-        taken: set[str] = set()
-        for kind, n in wanted.items():
-            rng = random.Random(f"{seed}/{one.row.qa_id}/{kind}")
-            made.asked[kind] += n
-            _take(one, kind, n, _contexts(kind, one, pool, rng, ranked), split, verify, taken, made)
-        bar.step()
-
-
-def _contexts(kind: str, one: Asked, pool: Pool, rng: random.Random, ranked: list[int]) -> Iterator[Section]:
-    from pipeline.negatives import random as random_kind
-    from pipeline.negatives import same_page, similar
-
-    if kind == "random":
-        return random_kind.contexts(one, pool, rng)
-    return same_page.contexts(one, pool, rng) if kind == "same_page" else similar.contexts(one, pool, ranked)
-
-
-def _take(one: Asked, kind: str, n: int, offered: Iterator[Section], split: str, verify: str, taken: set[str], made: Made) -> None:
-    """Take the first `n` contexts that pass; what does not pass, and each place that stays empty, is counted with its reason."""
-    from pipeline.dataset.examples import negative
-    from pipeline.negatives.verify import answers_after_all
-
-    left = n
-    for section in offered:
-        if not left:
-            return
-        if section.section_id in taken:
-            continue
-        taken.add(section.section_id)
-        verdict = answers_after_all(one, section) if verify == "rules" else None
-        if isinstance(verdict, Rejected):
-            made.dropped.append(DroppedExample(one.row.qa_id, kind, section.section_id, verdict.reason))
-            continue
-        how = "rules: answer absent, evidence absent, no near-duplicate" if verdict is not None else "not verified"
-        made.examples.append(negative(one.row, section, split, kind, how, None if verdict is None else round(verdict, 4)))
-        left -= 1
-    made.dropped += [DroppedExample(one.row.qa_id, kind, "", "not_available")] * left
+    try:
+        return MiniLM()
+    except ExtraMissing:
+        if trainer == "local":
+            raise
+        run.say("train: without the extra 'train' negatives are verified by rules alone, and similar ones are BM25's alone")
+        return None
 
 
 def write_training_files(
@@ -330,12 +274,17 @@ def results_csv(metrics: Mapping[str, Any]) -> str:
 
 def _counts(made: Made) -> dict[str, Any]:
     negatives = [e for e in made.examples if e.kind != "positive"]
-    unfilled = [d for d in made.dropped if d.reason == "not_available"]
+    unfilled = [d for d in made.dropped if d.reason.startswith("not_available")]
+    seconds = sum(e.kind == "positive" and e.verified.startswith("offered as") for e in made.examples)
     return {
         "examples": len(made.examples), "by_kind": dict(sorted(Counter(e.kind for e in made.examples).items())),
         "by_split": dict(sorted(Counter(e.split for e in made.examples).items())),
         "by_source": dict(sorted(Counter(e.source for e in made.examples).items())),
         "negatives_asked_for": sum(made.asked.values()), "negatives": len(negatives), "not_available": len(unfilled),
+        "not_available_by_kind": dict(sorted(Counter(d.kind for d in unfilled).items())),
+        "candidates_by_kind": dict(sorted(made.offered.items())), "second_positives": seconds,
+        "pages_in_components": made.splits.pages_in_components if made.splits else 0,
+        "largest_component": made.splits.largest_component if made.splits else 0,
         "dropped_by_reason": dict(sorted(Counter(d.reason for d in made.dropped).items())),
     }  # fmt: skip
 

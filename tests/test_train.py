@@ -16,8 +16,9 @@ from pipeline.dataset.splits import split_of
 from pipeline.errors import InputError, StorageError
 from pipeline.evaluation.metrics import by_kind, choose_threshold, measure
 from pipeline.negatives.pool import Asked
-from pipeline.negatives.verify import answers_after_all, forms
-from pipeline.records import NO_ANSWER, QA, SPLITS, DroppedExample, Example, Rejected, Section
+from pipeline.negatives.variants import forms
+from pipeline.negatives.verify import Answers, Passed, by_rules
+from pipeline.records import KINDS, NO_ANSWER, QA, SPLITS, DroppedExample, Example, Rejected, Section
 from pipeline.retrieval.minilm import MiniLM
 from pipeline.store import RunFolder, read_rows
 from pipeline.text.compare import mentions
@@ -52,13 +53,17 @@ def test_each_kind_is_what_it_says(trained: Path, examples: list[Example], secti
     true = {row.qa_id: sections[row.section_id] for row in read_rows(RunFolder(trained).qa, QA)}
     for example in examples:
         context, own = sections[example.context_section_id], true[example.qa_id]
-        assert example.context == context.context
+        assert (example.context == context.context) == (example.kind != "evidence_removed")
         if example.kind == "positive":
-            assert context == own
             assert example.answerable
+            assert context == own or example.evidence in context.content
+            continue
+        assert not example.answerable
+        assert example.answer == NO_ANSWER
+        assert example.context.partition("\n\n")[2].strip()
+        if example.kind in ("altered_question", "evidence_removed"):
+            assert context == own
         else:
-            assert not example.answerable
-            assert example.answer == NO_ANSWER
             assert context.section_id != own.section_id
             assert (context.page_id == own.page_id) == (example.kind == "same_page")
 
@@ -73,16 +78,26 @@ def test_no_page_is_in_two_splits_neither_as_question_nor_as_context(examples: l
 
 def test_negatives_asked_for_are_made_or_counted_as_not_available(trained: Path, examples: list[Example]) -> None:
     dropped = read_rows(RunFolder(trained).dropped_examples, DroppedExample)
-    for kind in ("random", "same_page", "similar"):
+    for kind in KINDS[1:]:
         made = sum(1 for e in examples if e.kind == kind)
-        missing = sum(1 for d in dropped if d.kind == kind and d.reason == "not_available")
+        missing = sum(1 for d in dropped if d.kind == kind and d.reason.startswith("not_available"))
         assert made + missing == 150
+
+
+def test_every_candidate_became_a_row_or_was_dropped_with_a_reason(trained: Path, examples: list[Example]) -> None:
+    counts = json.loads((trained / "manifest.json").read_text("utf-8"))["train"]["counts"]
+    dropped = read_rows(RunFolder(trained).dropped_examples, DroppedExample)
+    for kind in KINDS[1:]:
+        made = sum(e.kind == kind or e.verified.startswith(f"offered as {kind},") for e in examples)
+        refused = sum(d.kind == kind and not d.reason.startswith("not_available") for d in dropped)
+        assert made + refused == counts["candidates_by_kind"][kind]
+    assert all(d.reason for d in dropped)
 
 
 def test_no_context_of_a_negative_holds_the_answer(trained: Path, examples: list[Example]) -> None:
     answers = {row.qa_id: row.answer for row in read_rows(RunFolder(trained).qa, QA)}
     for example in examples:
-        if not example.answerable:
+        if not example.answerable and example.kind != "altered_question":
             answer = answers[example.qa_id]
             assert not mentions(example.context, answer)
             assert answer[0].isdigit() or answer.lower() not in example.context.lower()
@@ -106,28 +121,36 @@ def test_the_training_files_say_exactly_what_the_contract_says(trained: Path, ex
 @pytest.mark.parametrize("context", ["46 judoka won medals.", "Medals went to forty-six judoka", "Of 46 competitors none came back."])
 def test_a_context_with_the_answer_in_any_form_is_no_negative(context: str) -> None:
     answer = "forty-six judoka" if "forty" in context else "46 judoka"
-    assert isinstance(answers_after_all(asked(answer), section(context)), Rejected)
+    assert isinstance(by_rules(asked(answer), section(context)), Rejected)
 
 
 def test_a_small_number_is_found_in_words_and_in_figures() -> None:
-    assert isinstance(answers_after_all(asked("12"), section("Twelve teams took part in Tokyo that summer.")), Rejected)
-    assert isinstance(answers_after_all(asked("twelve teams"), section("There were 12 of them, teams of six.")), Rejected)
+    assert isinstance(by_rules(asked("12"), section("Twelve teams took part in Tokyo that summer.")), Rejected)
+    assert isinstance(by_rules(asked("twelve teams"), section("There were 12 of them, teams of six.")), Rejected)
     assert "12" in forms("twelve teams")
 
 
 def test_a_near_copy_of_the_true_context_is_no_negative() -> None:
     copy = section("Forty-six judoka took medals home from the Budokan in July of the same year.")
-    assert answers_after_all(asked("in the Budokan"), copy) == Rejected("near_duplicate", "0.62")
+    assert by_rules(asked("in the Budokan"), copy) == Rejected("near_duplicate", "0.62")
 
 
-def test_repeated_evidence_is_no_negative_even_if_the_answer_is_worded_otherwise() -> None:
+def test_evidence_repeated_word_for_word_answers_even_if_the_answer_is_worded_otherwise() -> None:
     evidence = "the French team defeated the hosts in the final of the mixed event"
-    verdict = answers_after_all(asked("France", evidence), section(f"On the last day {evidence}, to general surprise."))
+    verdict = by_rules(asked("France", evidence), section(f"On the last day {evidence}, to general surprise."))
+    assert verdict == Answers(evidence, "repeats_the_evidence")
+
+
+def test_evidence_repeated_that_does_not_name_the_answer_is_neither_a_negative_nor_a_second_positive() -> None:
+    evidence = "the visitors defeated the hosts in the final of the mixed event"
+    verdict = by_rules(asked("Clarisse Agbegnenou's team", evidence), section(f"On the last day {evidence}, to general surprise."))
     assert verdict == Rejected("repeats_the_evidence")
 
 
 def test_a_context_without_the_answer_is_a_negative_with_its_likeness_as_score() -> None:
-    assert answers_after_all(asked("46 judoka"), section("Surfers waited three days for better waves at the beach of Tsurigasaki.")) == 0.0
+    verdict = by_rules(asked("46 judoka"), section("Surfers waited three days for better waves at the beach of Tsurigasaki."))
+    assert isinstance(verdict, Passed)
+    assert verdict.score == 0.0
 
 
 def test_a_page_keeps_its_split_whatever_other_pages_there_are() -> None:
@@ -198,7 +221,7 @@ def test_features_of_an_answering_context_are_nearer_than_those_of_another() -> 
         Pair(question, "???"),
     ]
     found = features(pairs, Idf.of([p.context for p in pairs]), MiniLM())
-    assert found.shape == (3, 18)
+    assert found.shape == (3, len(FEATURES))
     assert np.isfinite(found).all()
     for name in ("cosine_best_sentence", "idf_overlap", "maxsim_mean"):
         assert found[0, FEATURES.index(name)] > found[1, FEATURES.index(name)]
@@ -234,4 +257,4 @@ def test_the_trained_discriminator_beats_counting_words_on_the_similar_negatives
     [("Simone Biles", "On the beam Biles took bronze a week later."), ("46", "Forty-six nations took part in the event.")],
 )
 def test_a_surname_alone_or_a_number_in_words_is_the_answer_too(answer: str, context: str) -> None:
-    assert answers_after_all(asked(answer), section(context)) == Rejected("holds_the_answer")
+    assert by_rules(asked(answer), section(context)) == Rejected("holds_the_answer")

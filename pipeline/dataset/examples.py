@@ -1,4 +1,4 @@
-"""Rows for one split's questions: the positive, and where each negative's context came from."""
+"""Rows: the positive, what else answers, and what does not."""
 
 from __future__ import annotations
 
@@ -20,9 +20,22 @@ def positive(row: QA, section: Section, split: str) -> Example:
     )  # fmt: skip
 
 
-def negative(row: QA, section: Section, split: str, kind: str, how: str, score: float | None) -> Example:
-    """Return the example whose context does not answer the question."""
+def second_positive(row: QA, section: Section, split: str, kind: str, evidence: str) -> Example:
+    """Return the example of a context that was offered as a negative of some kind and answers after all."""
+    how = f"offered as {kind}, answers: the evidence is verbatim in the context"
     return Example(
-        stable_id("ex", row.qa_id, kind, section.section_id), row.qa_id, split, kind, section.context, section.section_id, row.question,
-        NO_ANSWER, False, how, score, row.source, "", "",
+        stable_id("ex", row.qa_id, "positive", section.section_id), row.qa_id, split, "positive", section.context, section.section_id,
+        row.question, row.answer, True, how, None, row.source, evidence, "",
+    )  # fmt: skip
+
+
+def negative(
+    row: QA, section: Section, split: str, kind: str, how: str, score: float | None, question: str | None = None, plausible: str = ""
+) -> Example:  # fmt: skip
+    """Return the example whose context does not answer the question (the row's own, or another that was made of it)."""
+    asked = row.question if question is None else question
+    made_of = (row.qa_id, kind, section.section_id) if asked == row.question else (row.qa_id, kind, section.section_id, asked)
+    return Example(
+        stable_id("ex", *made_of), row.qa_id, split, kind, section.context, section.section_id, asked, NO_ANSWER, False, how, score, row.source,
+        "", plausible,
     )  # fmt: skip

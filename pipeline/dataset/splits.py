@@ -1,19 +1,115 @@
-"""Train, validation, test: by page, so that no page, and so no section of it, is in two of them."""
+"""Train, validation, test: by page, near-duplicate pages and questions together, so that nothing of one is in another.
+
+Pages that have a near-duplicate section (5-gram Jaccard of 0.8 or more) or a near-duplicate question are one component; a hash
+of the seed and the component's smallest title says where it goes. So added pages move no other, with one limit: a page that
+joins a component and whose title is smaller than any in it gives the component a new name, and one that joins two makes them one; then
+those pages, and no others, may move. Nothing is balanced after the fact, for that would move pages: kinds match because each
+question asks for the same negatives in every split, lengths because the hash does not know them.
+
+What many pages share (the rules of every swimming event, "When was the final?") would join everything to everything: on the
+notebooks' 731 pages one component of most of them. A link is taken while the component stays small. Where it is not, what
+repeats stays in the split that has most questions on it; elsewhere those sections are no contexts, and the questions on them are
+dropped, and counted.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.records import SPLITS, Rejected
+from pipeline.text.compare import normalise_answer
+from pipeline.text.groups import Groups, near_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.records import QA, Section
 
 SHARES = (("train", 0.70), ("validation", 0.15), ("test", 0.15))
+NEAR_DUPLICATE = 0.8
+LARGEST_SHARE = 0.02
+"""of the pages, that links may join in one component"""
+LARGEST_AT_LEAST = 4
 
 
-def split_of(page_title: str, seed: int) -> str:
-    """Return a page's split: a hash of seed and title decides, so that added pages move no other."""
-    digest = hashlib.sha256(f"split\x1f{seed}\x1f{page_title}".encode("utf-8", "surrogatepass")).digest()
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Where each page is (by title), what had to go so that nothing repeats in another split, and how large the components are."""
+
+    by_title: Mapping[str, str]
+    dropped: Mapping[str, Rejected]
+    """questions, by qa_id"""
+    unused: frozenset[str]
+    """sections, by id, that repeat one of another split: no contexts"""
+    pages_in_components: int
+    """pages that are not alone in theirs"""
+    largest_component: int
+
+
+def split_of(name: str, seed: int) -> str:
+    """Return the split of a page or component: a hash of seed and name decides."""
+    digest = hashlib.sha256(f"split\x1f{seed}\x1f{name}".encode("utf-8", "surrogatepass")).digest()
     place = int.from_bytes(digest[:8]) / 2**64
     bound = 0.0
-    for name, share in SHARES:
+    for split, share in SHARES:
         bound += share
         if place < bound:
-            return name
+            return split
     return SHARES[-1][0]
+
+
+def assign(sections: Sequence[Section], rows: Sequence[QA], seed: int) -> Splits:
+    """Split the pages of a run; rows of sections that are not in it are not looked at."""
+    title_of = {section.section_id: section.title for section in sections}
+    rows = [row for row in rows if row.section_id in title_of]
+    sections_alike = _alike([s.section_id for s in sections], [s.content for s in sections])
+    questions_alike = _alike([row.qa_id for row in rows], [normalise_answer(row.question) for row in rows])
+    title_of_row = {row.qa_id: title_of[row.section_id] for row in rows}
+    repeats = [*([title_of[i] for i in group] for group in sections_alike), *([title_of_row[i] for i in group] for group in questions_alike)]
+    pages = _components(set(title_of.values()), repeats)
+    by_title = {title: split_of(pages.root(title), seed) for title in sorted(set(title_of.values()))}
+    asked = Counter(row.section_id for row in rows)
+    unused = frozenset(_elsewhere(sections_alike, {i: by_title[t] for i, t in title_of.items()}, asked))
+    dropped = {row.qa_id: Rejected("section_in_another_split") for row in rows if row.section_id in unused}
+    left = {i: by_title[t] for i, t in title_of_row.items() if i not in dropped}
+    questions_left = [[i for i in group if i in left] for group in questions_alike]
+    dropped |= dict.fromkeys(_elsewhere(questions_left, left, Counter(dict.fromkeys(left, 1))), Rejected("question_in_another_split"))
+    sizes = [pages.size(title) for title in by_title]
+    return Splits(by_title, dropped, unused, sum(size > 1 for size in sizes), max(sizes, default=0))
+
+
+def _alike(names: Sequence[str], texts: Sequence[str]) -> list[list[str]]:
+    """Return the groups of more than one thing whose texts are near-duplicates, by name; small ones first, so that those are joined."""
+    groups = Groups(map(str, range(len(names))))
+    for one, other in near_pairs(texts, NEAR_DUPLICATE):
+        groups.join((str(one), str(other)))
+    found: dict[str, list[str]] = {}
+    for at, name in enumerate(names):
+        found.setdefault(groups.root(str(at)), []).append(name)
+    return sorted((group for group in found.values() if len(group) > 1), key=lambda group: (len(group), min(group)))
+
+
+def _components(titles: set[str], links: Sequence[Sequence[str]]) -> Groups:
+    """Join the pages of each link, unless that makes a component of more than a fiftieth of all pages (or of four, if that is more)."""
+    pages = Groups(titles)
+    limit = max(LARGEST_AT_LEAST, int(LARGEST_SHARE * len(titles)))
+    for link in links:
+        roots = {pages.root(title) for title in link}
+        if sum(map(pages.size, roots)) <= limit:
+            pages.join(roots)
+    return pages
+
+
+def _elsewhere(groups: Sequence[Sequence[str]], split_of_name: Mapping[str, str], weight: Counter[str]) -> list[str]:
+    """Return the members of each group that are in another split than the one that keeps it: the one with most weight in it."""
+    gone = []
+    for group in groups:
+        weights: Counter[str] = Counter()
+        for name in group:
+            weights[split_of_name[name]] += 1000 * weight[name] + 1  # questions first, then sections
+        keeps = max(SPLITS, key=lambda split: (weights[split], -SPLITS.index(split)))
+        gone += [name for name in group if split_of_name[name] != keeps]
+    return gone

@@ -1,4 +1,4 @@
-"""What negatives are drawn from: the sections of one split, and the question that needs one."""
+"""What negatives are drawn from: the sections of one split, the question that needs one, and what a kind offers for it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A pair that a kind offers as a negative, not verified yet: a section (its content perhaps cut) and a question (perhaps altered)."""
+
+    section: Section
+    question: str
+    note: str = ""
+    """what was done to make it, for the row"""
+    plausible: str = ""
+    """what one might wrongly answer"""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The sections of one split; a negative's context is always one of these."""
 
@@ -28,8 +40,9 @@ class Pool:
 
     @classmethod
     def of(cls, sections: Sequence[Section]) -> Pool:
-        """Group sections by their page."""
+        """Group sections by their page; what has no text is no context."""
         by_page: dict[int, list[Section]] = {}
-        for section in sections:
+        with_text = [section for section in sections if section.content.strip()]
+        for section in with_text:
             by_page.setdefault(section.page_id, []).append(section)
-        return cls(sections, by_page)
+        return cls(with_text, by_page)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 THRESHOLD = 0.65
 """Jaccard similarity of word 5-grams from which on a text counts as a repetition: a hundred words with a name, a date and a number changed
 are at 0.65 to 0.9, two accounts of the same event in different words below 0.1."""
-_BANDS, _ROWS = 30, 4  # finds a pair at the threshold with p = 1 - (1 - 0.65 ** 4) ** 30 = 0.997, one at 0.3 in 22 of 100
+BANDS, _ROWS = 30, 4  # finds a pair at the threshold with p = 1 - (1 - 0.65 ** 4) ** 30 = 0.997, one at 0.3 in 22 of 100
 _COMPARED = 8  # candidates that are compared exactly, those with most bands in common: boilerplate has hundreds just below the threshold
 _SEED = 1
 
@@ -42,15 +42,15 @@ class NearDuplicates:
         Texts that repeat another are not remembered: what is returned never repeats anything itself.
         """
         grams = shingles(text)
-        bands = _bands(grams)
-        marks = ",".join("?" * len(bands))
+        keys = bands(grams)
+        marks = ",".join("?" * len(keys))
         likeliest = f"SELECT number FROM bands WHERE band IN ({marks}) GROUP BY number ORDER BY count(*) DESC, number LIMIT {_COMPARED}"  # noqa: S608
-        candidates = self._db.execute(f"SELECT name, text FROM texts WHERE number IN ({likeliest}) ORDER BY number", bands)  # noqa: S608
+        candidates = self._db.execute(f"SELECT name, text FROM texts WHERE number IN ({likeliest}) ORDER BY number", keys)  # noqa: S608
         for earlier, its_text in candidates:
             if jaccard(grams, shingles(its_text)) >= THRESHOLD:
                 return str(earlier)
         self._db.execute("INSERT INTO texts VALUES (?, ?, ?)", (self._size, name, text))
-        self._db.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(band, self._size) for band in bands])
+        self._db.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(band, self._size) for band in keys])
         self._size += 1
         return ""
 
@@ -65,10 +65,10 @@ def signature(items: Iterable[str], permutations: int) -> list[int]:
     return values
 
 
-def _bands(grams: frozenset[tuple[str, ...]]) -> list[int]:
+def bands(grams: frozenset[tuple[str, ...]]) -> list[int]:
     """Return a signature's bands as 64-bit numbers; texts that share one are candidates."""
-    rows = array("I", signature((" ".join(gram) for gram in grams), _BANDS * _ROWS)).tobytes()
-    width = len(rows) // _BANDS
+    rows = array("I", signature((" ".join(gram) for gram in grams), BANDS * _ROWS)).tobytes()
+    width = len(rows) // BANDS
     starts = range(0, len(rows), width)
     return [
         int.from_bytes(hashlib.blake2b(rows[at : at + width], digest_size=8, key=bytes([number])).digest(), signed=True)

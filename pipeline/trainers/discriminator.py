@@ -1,13 +1,15 @@
-"""The light discriminator: does this context answer this question? 18 features and a logistic regression.
+"""The light discriminator: does this context answer this question? 26 features and a logistic regression.
 
 Features: cosine of question and context, of question and its best and average sentence; IDF overlap with the
-context and its best sentence, the rarest word missing; numbers and names missing; lengths; late interaction
+context and its best sentence, the rarest word missing; numbers and names missing; lengths; the same for the words that the title
+does not have, in sentences that have the kind of thing that is asked for (an answer that was cut out leaves none); late interaction
 (MaxSim, Khattab and Zaharia 2020: each piece of the question with its nearest in the context). Saved as JSON: nothing
 in it is executed when it is loaded.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import InputError, StageMissing, StorageError
 from pipeline.retrieval.minilm import NAME as ENCODER
 from pipeline.store import storage_error, write_json
+from pipeline.text.answer_types import asked_for, has_one
 from pipeline.text.lexical import Idf, content_words
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ FEATURES = (
     "cosine_context", "cosine_best_sentence", "cosine_mean_sentence", "idf_overlap", "idf_overlap_best_sentence", "rarest_missing",
     "numbers_missing", "names_missing", "question_words", "context_characters", "maxsim_mean", "maxsim_lowest", "maxsim_two_lowest",
     "maxsim_median", "maxsim_best_sentence_mean", "maxsim_best_sentence_lowest", "maxsim_best_sentence_two_lowest",
-    "maxsim_best_sentence_median",
+    "maxsim_best_sentence_median", "values_missing", "telling_overlap", "telling_overlap_best_sentence", "telling_overlap_two_sentences",
+    "telling_overlap_fitting_sentence", "cosine_fitting_sentence", "fitting_sentences", "fit_of_best_sentence",
 )  # fmt: skip
 _NUMBER = re.compile(r"\d+")
 _NAME = re.compile(r"(?<!^)\b[A-ZÀ-ÖØ-Þ]\w+")
@@ -62,7 +66,7 @@ class Discriminator:
     threshold: float
 
     def probabilities(self, matrix: Matrix) -> npt.NDArray[np.float64]:
-        """Return p(answerable) for each row of a matrix of features (n, 18)."""
+        """Return p(answerable) for each row of a matrix of features (n, 26)."""
         import numpy as np
 
         z = (matrix - np.asarray(self.mean)) / np.asarray(self.scale)
@@ -99,7 +103,7 @@ class Discriminator:
 
 
 def features(pairs: Sequence[Pair], idf: Idf, encoder: MiniLM, step: Callable[[int], None] = lambda _n: None) -> Matrix:
-    """Return a matrix (n, 18), a row a pair; `step` is told how many texts the encoder has done."""
+    """Return a matrix (n, 26), a row a pair; `step` is told how many texts the encoder has done."""
     import numpy as np
 
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.question, pair.context)))
@@ -122,7 +126,35 @@ def _row(pair: Pair, idf: Idf, question: Embedded, context: Embedded) -> list[fl
         *_cosines(question, context), idf.overlap(asked, there), max(by_sentence, default=0.0), max(missing, default=0.0),
         float(sum(number not in pair.context for number in _NUMBER.findall(pair.question))),
         float(sum(name not in pair.context for name in _NAME.findall(pair.question))),
-        float(len(asked)), math.log1p(len(pair.context)), *_late_interaction(question, context),
+        float(len(asked)), math.log1p(len(pair.context)), *_late_interaction(question, context), *_telling(pair, asked, idf, question, context),
+    ]  # fmt: skip
+
+
+def _telling(pair: Pair, asked: list[str], idf: Idf, question: Embedded, context: Embedded) -> list[float]:
+    """Return what the question's words beyond the title say: which values are missing, and how well a sentence fits that has what is asked for."""
+    import numpy as np
+
+    title, _, body = pair.context.partition("\n\n") if "\n\n" in pair.context else ("", "", pair.context)
+    about = set(content_words(title))
+    telling = [word for word in asked if word not in about] or asked
+    whole = set(content_words(pair.context))
+    values = {word for value in (*_NUMBER.findall(pair.question), *_NAME.findall(pair.question)) for word in content_words(value)}
+    total = sum(idf.weight(word) for word in asked) or 1.0
+    missing = sum(idf.weight(word) for word in values if word not in whole) / total
+    told = [sentence in body for sentence in context.texts]  # title and heading are no evidence
+    words = [set(content_words(sentence)) for sentence in context.texts]
+    kind = asked_for(pair.question)
+    fits = [there and has_one(kind, sentence, pair.question) for there, sentence in zip(told, context.texts, strict=True)]
+    each = [idf.overlap(telling, there) if is_told else 0.0 for there, is_told in zip(words, told, strict=True)]
+    pairs = [idf.overlap(telling, one | other) for one, other in itertools.pairwise(words)]
+    mean = question.pieces.mean(axis=0) if len(question.pieces) else np.zeros(context.sentences.shape[1], dtype=np.float32)
+    cosines = context.sentences @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
+    best = int(np.argmax(each)) if each else -1
+    return [
+        missing, idf.overlap(telling, content_words(body)), max(each, default=0.0), max(pairs, default=max(each, default=0.0)),
+        max((v for v, fit in zip(each, fits, strict=True) if fit), default=0.0),
+        max((float(v) for v, fit in zip(cosines, fits, strict=True) if fit), default=0.0), math.log1p(sum(fits)),
+        float(best >= 0 and fits[best]),
     ]  # fmt: skip
 
 
@@ -164,7 +196,7 @@ def _summary(values: npt.NDArray[np.float32]) -> list[float]:
 
 
 def fit(matrix: Matrix, answerable: Sequence[bool], idf: Idf, seed: int) -> Discriminator:
-    """Fit on a matrix of features (n, 18) and labels (n,); both classes weigh the same. The threshold is 0.5 until chosen.
+    """Fit on a matrix of features (n, 26) and labels (n,); both classes weigh the same. The threshold is 0.5 until chosen.
 
     Raises InputError if one of the classes is missing.
     """
