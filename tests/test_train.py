@@ -78,10 +78,13 @@ def test_no_page_is_in_two_splits_neither_as_question_nor_as_context(examples: l
 
 def test_negatives_asked_for_are_made_or_counted_as_not_available(trained: Path, examples: list[Example]) -> None:
     dropped = read_rows(RunFolder(trained).dropped_examples, DroppedExample)
+    asked = json.loads((trained / "manifest.json").read_text("utf-8"))["train"]["counts"]["asked_by_kind"]
     for kind in KINDS[1:]:
         made = sum(1 for e in examples if e.kind == kind)
         missing = sum(1 for d in dropped if d.kind == kind and d.reason.startswith("not_available"))
-        assert made + missing == 150
+        assert made + missing == asked[kind]
+    assert asked["similar"] == 150
+    assert 20 < asked["random"] < 60
 
 
 def test_every_candidate_became_a_row_or_was_dropped_with_a_reason(trained: Path, examples: list[Example]) -> None:
@@ -165,7 +168,8 @@ def test_a_page_keeps_its_split_whatever_other_pages_there_are() -> None:
 
 def test_negatives_not_understood_are_named() -> None:
     assert parse_negatives("similar=2, random=1") == {"random": 1, "similar": 2}
-    for wrong in ("nearby=1", "random", "random=-1", "random=x"):
+    assert parse_negatives("random=0.25") == {"random": 0.25}
+    for wrong in ("nearby=1", "random", "random=-1", "random=x", "random=101", "random=1e9", "random=.5"):
         with pytest.raises(InputError, match=wrong):
             parse_negatives(wrong)
 
