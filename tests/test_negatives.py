@@ -117,6 +117,11 @@ def test_values_are_typed_by_rules() -> None:
     assert found == {("Teddy Riner", "name"), ("12", "number"), ("Japan", "nation"), ("Ariake Arena", "name: … Arena"), ("2016", "year")}
 
 
+def test_names_of_common_words_are_no_values_for_two_of_them_may_mean_the_same() -> None:
+    values = Values.of([section("In summer the games of the Summer Games are held, and Olympic Games they are: the games of the world.")])
+    assert values.found_in("Who won at the Olympic Games of the World Games?") == []
+
+
 def test_every_sentence_with_the_answer_is_removed_and_the_others_stay_word_for_word() -> None:
     twice = replace(WHO, section=section(JUDO + " | Gold | FRA French team |\nIt rained."))
     offer = evidence_removed.offer(twice, idf())
