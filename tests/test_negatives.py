@@ -275,6 +275,14 @@ def test_every_place_asked_for_is_a_row_or_counted_and_no_context_is_empty() -> 
     assert {e.split for e in made.examples} <= set(SPLITS)
 
 
+def test_half_a_negative_for_each_question_is_one_for_about_every_other() -> None:
+    sections, rows = corpus()
+    made = make_examples(rows, sections, {"random": 0.5, "same_page": 1.5}, True, None, 0)
+    assert 6 <= made.asked["random"] <= 24
+    assert 36 <= made.asked["same_page"] <= 54
+    assert made.asked["random"] == sum(e.kind == "random" for e in made.examples)
+
+
 def test_the_same_seed_makes_the_same_examples_and_another_does_not() -> None:
     sections, rows = corpus()
     wanted = dict.fromkeys(KINDS[1:], 1)
