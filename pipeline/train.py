@@ -230,12 +230,12 @@ def _table(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     judged = metrics["test"]["discriminator"].get("all", {}).get("auroc") is not None
     lines = [f"discriminator on {kind_count(metrics)} test examples, pages not seen in training → {folder}"]
     lines.append(
-        f"  {'negatives':<12}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: F1  AUROC"
+        f"  {'negatives':<16}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: F1  AUROC"
     )
     for kind, row in metrics["test"]["discriminator"].items():
         shown = [row[name] for name in ("accuracy", "precision", "recall", "f1", "auroc", "auprc")]
         cells = "".join(f"{_figure(v):>{w}}" for v, w in zip(shown, (10, 11, 8, 7, 8, 8), strict=True))
-        lines.append(f"  {kind:<12}{row['n_negative']:>5}{cells}   {_figure(base[kind]['f1']):>15}{_figure(base[kind]['auroc']):>7}")
+        lines.append(f"  {kind:<16}{row['n_negative']:>5}{cells}   {_figure(base[kind]['f1']):>15}{_figure(base[kind]['auroc']):>7}")
     if not judged:
         lines.append("  nothing was measured: the test split lacks answerable questions or negatives; more pages with questions are needed")
     return lines
