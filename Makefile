@@ -24,7 +24,7 @@ demo: install ## wiki pages → dataset → discriminator → report, on the bun
 	$(BIN)/python -m pipeline.create_qa --limit 40 --data $(RUN)
 	$(BIN)/python -m pipeline.train --data $(RUN)
 	$(BIN)/python -m pipeline.ask "Who defeated Teddy Riner at the 2020 Summer Olympics?" --data $(RUN)
-	$(BIN)/python -m pipeline.ask "Which city hosted the surfing of the 2024 Summer Olympics?" --data $(RUN)
+	$(BIN)/python -m pipeline.ask "Who won the women's marathon at the 2048 Summer Olympics?" --data $(RUN)
 	$(BIN)/python -m pipeline.report --data $(RUN)
 
 test: install ## lint, types, layers and tests

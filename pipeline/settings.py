@@ -212,8 +212,8 @@ trainer = click.option(
     help="local: train the light discriminator here. none: write the files only.",
 )  # fmt: skip
 negatives = click.option(
-    "--negatives", default="random=1,same_page=1,similar=1,altered_question=1,evidence_removed=1", show_default=True, metavar="KIND=N,...",
-    help="How many of each kind of negative to make for each question.",
+    "--negatives", default="random=0.25,same_page=0.5,similar=1,altered_question=0.5,evidence_removed=0.5", show_default=True, metavar="KIND=N,...",
+    help="How many of each kind of negative to make for each question (0.5: for every other one).",
 )  # fmt: skip
 verify = click.option(
     "--verify", type=click.Choice(["rules", "none"]), default="rules", show_default=True,

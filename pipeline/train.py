@@ -5,7 +5,7 @@ files → a discriminator trained here, measured by kind of negative beside a ba
 
 Examples
   python -m pipeline.train
-      one negative of each kind for each question, the light discriminator in seconds
+      the measured mix of negatives, the light discriminator in seconds
   python -m pipeline.train --negatives random=1,similar=3 --trainer none
       other negatives, files alone
 
@@ -29,6 +29,7 @@ Writes, in the run folder
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pipeline.negatives.make import Made
     from pipeline.retrieval.minilm import MiniLM
 
+_AMOUNT = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
 NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 
@@ -95,21 +97,21 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
     return outcome
 
 
-def parse_negatives(text: str) -> dict[str, int]:
-    """Read `KIND=N,...`.
+def parse_negatives(text: str) -> dict[str, float]:
+    """Read `KIND=N,...`; 0.5 is one for every other question.
 
     Raises InputError naming the part that is no such thing.
     """
-    wanted: dict[str, int] = {}
+    wanted: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         kind, _, number = part.partition("=")
-        if kind not in NEGATIVE_KINDS or not number.isascii() or not number.isdigit() or int(number) > 100:  # noqa: PLR2004
+        if kind not in NEGATIVE_KINDS or not _AMOUNT.fullmatch(number) or float(number) > 100:  # noqa: PLR2004
             raise InputError("--negatives is not understood", part, f"write KIND=N with a kind of {', '.join(NEGATIVE_KINDS)}")
-        wanted[kind] = int(number)
+        wanted[kind] = float(number)
     return {kind: wanted[kind] for kind in NEGATIVE_KINDS if kind in wanted}
 
 
-def _examples(run: Run, rows: list[QA], sections: list[Section], wanted: Mapping[str, int], verify: str, trainer: str, seed: int) -> Made:
+def _examples(run: Run, rows: list[QA], sections: list[Section], wanted: Mapping[str, float], verify: str, trainer: str, seed: int) -> Made:
     from pipeline.negatives.make import make_examples
 
     encoder = _encoder(run, trainer)
@@ -282,7 +284,7 @@ def _counts(made: Made) -> dict[str, Any]:
         "by_source": dict(sorted(Counter(e.source for e in made.examples).items())),
         "negatives_asked_for": sum(made.asked.values()), "negatives": len(negatives), "not_available": len(unfilled),
         "not_available_by_kind": dict(sorted(Counter(d.kind for d in unfilled).items())),
-        "candidates_by_kind": dict(sorted(made.offered.items())), "second_positives": seconds,
+        "asked_by_kind": dict(sorted(made.asked.items())), "candidates_by_kind": dict(sorted(made.offered.items())), "second_positives": seconds,
         "pages_in_components": made.splits.pages_in_components if made.splits else 0,
         "largest_component": made.splits.largest_component if made.splits else 0,
         "dropped_by_reason": dict(sorted(Counter(d.reason for d in made.dropped).items())),
@@ -301,12 +303,12 @@ def _table(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     judged = metrics["test"]["discriminator"].get("all", {}).get("auroc") is not None
     lines = [f"discriminator on {kind_count(metrics)} test examples, pages not seen in training → {folder}"]
     lines.append(
-        f"  {'negatives':<12}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: F1  AUROC"
+        f"  {'negatives':<16}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: F1  AUROC"
     )
     for kind, row in metrics["test"]["discriminator"].items():
         shown = [row[name] for name in ("accuracy", "precision", "recall", "f1", "auroc", "auprc")]
         cells = "".join(f"{_figure(v):>{w}}" for v, w in zip(shown, (10, 11, 8, 7, 8, 8), strict=True))
-        lines.append(f"  {kind:<12}{row['n_negative']:>5}{cells}   {_figure(base[kind]['f1']):>15}{_figure(base[kind]['auroc']):>7}")
+        lines.append(f"  {kind:<16}{row['n_negative']:>5}{cells}   {_figure(base[kind]['f1']):>15}{_figure(base[kind]['auroc']):>7}")
     if not judged:
         lines.append("  nothing was measured: the test split lacks answerable questions or negatives; more pages with questions are needed")
     return lines

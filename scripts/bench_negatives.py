@@ -74,7 +74,7 @@ def main() -> None:
         return
     print(f"{'sections':>10}{'questions':>11}{'index s':>10}{'search s':>10}{'sum s':>9}{'GiB':>9}", flush=True)
     for size in given.sections.split(","):
-        subprocess.run([sys.executable, __file__, "--one", size, "--questions", str(given.questions)], check=True)  # noqa: S603 (ourselves)
+        subprocess.run([sys.executable, __file__, "--one", size, "--questions", str(given.questions)], check=True)  # noqa: S603 (this script itself)
     if given.data:
         from pipeline.sources.given import read_sections
 

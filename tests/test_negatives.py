@@ -117,6 +117,11 @@ def test_values_are_typed_by_rules() -> None:
     assert found == {("Teddy Riner", "name"), ("12", "number"), ("Japan", "nation"), ("Ariake Arena", "name: … Arena"), ("2016", "year")}
 
 
+def test_names_of_common_words_are_no_values_for_two_of_them_may_mean_the_same() -> None:
+    values = Values.of([section("In summer the games of the Summer Games are held, and Olympic Games they are: the games of the world.")])
+    assert values.found_in("Who won at the Olympic Games of the World Games?") == []
+
+
 def test_every_sentence_with_the_answer_is_removed_and_the_others_stay_word_for_word() -> None:
     twice = replace(WHO, section=section(JUDO + " | Gold | FRA French team |\nIt rained."))
     offer = evidence_removed.offer(twice, idf())
@@ -268,6 +273,14 @@ def test_every_place_asked_for_is_a_row_or_counted_and_no_context_is_empty() -> 
     assert all(e.context.partition("\n\n")[2].strip() for e in made.examples)
     assert len({e.example_id for e in made.examples}) == len(made.examples)
     assert {e.split for e in made.examples} <= set(SPLITS)
+
+
+def test_half_a_negative_for_each_question_is_one_for_about_every_other() -> None:
+    sections, rows = corpus()
+    made = make_examples(rows, sections, {"random": 0.5, "same_page": 1.5}, True, None, 0)
+    assert 6 <= made.asked["random"] <= 24
+    assert 36 <= made.asked["same_page"] <= 54
+    assert made.asked["random"] == sum(e.kind == "random" for e in made.examples)
 
 
 def test_the_same_seed_makes_the_same_examples_and_another_does_not() -> None:

@@ -78,10 +78,13 @@ def test_no_page_is_in_two_splits_neither_as_question_nor_as_context(examples: l
 
 def test_negatives_asked_for_are_made_or_counted_as_not_available(trained: Path, examples: list[Example]) -> None:
     dropped = read_rows(RunFolder(trained).dropped_examples, DroppedExample)
+    asked = json.loads((trained / "manifest.json").read_text("utf-8"))["train"]["counts"]["asked_by_kind"]
     for kind in KINDS[1:]:
         made = sum(1 for e in examples if e.kind == kind)
         missing = sum(1 for d in dropped if d.kind == kind and d.reason.startswith("not_available"))
-        assert made + missing == 150
+        assert made + missing == asked[kind]
+    assert asked["similar"] == 150
+    assert 20 < asked["random"] < 60
 
 
 def test_every_candidate_became_a_row_or_was_dropped_with_a_reason(trained: Path, examples: list[Example]) -> None:
@@ -165,7 +168,8 @@ def test_a_page_keeps_its_split_whatever_other_pages_there_are() -> None:
 
 def test_negatives_not_understood_are_named() -> None:
     assert parse_negatives("similar=2, random=1") == {"random": 1, "similar": 2}
-    for wrong in ("nearby=1", "random", "random=-1", "random=x"):
+    assert parse_negatives("random=0.25") == {"random": 0.25}
+    for wrong in ("nearby=1", "random", "random=-1", "random=x", "random=101", "random=1e9", "random=.5"):
         with pytest.raises(InputError, match=wrong):
             parse_negatives(wrong)
 
@@ -246,9 +250,9 @@ def test_train_runs_again_to_the_same_bytes_and_says_when_there_is_nothing_to_do
     assert [(folder / name).read_bytes() for name in names] == before
 
 
-def test_the_trained_discriminator_beats_counting_words_on_the_similar_negatives(trained: Path) -> None:
+def test_the_trained_discriminator_beats_counting_words_on_altered_questions(trained: Path) -> None:
     metrics = json.loads((trained / "models" / "discriminator" / "metrics.json").read_text("utf-8"))["test"]
-    assert metrics["discriminator"]["similar"]["auroc"] >= metrics["idf_overlap"]["similar"]["auroc"]
+    assert metrics["discriminator"]["altered_question"]["auroc"] > metrics["idf_overlap"]["altered_question"]["auroc"]
     assert metrics["by_source"].keys() == {"written"}
 
 

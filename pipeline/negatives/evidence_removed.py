@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LEAST_WORDS = 20
 """words that must be left: a stump gives itself away"""
-LEAST_OVERLAP = 0.75
+LEAST_OVERLAP = 0.7
 """share of the question's overlap with the true context that what is left must keep: else counting words is enough to tell it"""
 
 

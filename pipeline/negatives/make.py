@@ -57,19 +57,19 @@ class _Place:
     pool: Pool
     values: Values
     idf: Idf
-    wanted: Mapping[str, int]
+    wanted: Mapping[str, float]
     verify: bool
     embed: Embed | None
     seed: int
 
 
 def make_examples(
-    rows: Sequence[QA], sections: Sequence[Section], wanted: Mapping[str, int], verify: bool, embed: Embed | None, seed: int,
+    rows: Sequence[QA], sections: Sequence[Section], wanted: Mapping[str, float], verify: bool, embed: Embed | None, seed: int,
     step: Callable[[], None] = lambda: None,
 ) -> Made:  # fmt: skip
     """Return the examples of every question whose section is in the run, in the order of their ids.
 
-    `embed` (texts → unit vectors of their sentences) is None where there is no encoder: then `similar` is BM25's, and nothing
+    `wanted` is how many of each kind for a question; of 1.5, every other question has two. `embed` (texts → unit vectors of their sentences) is None where there is no encoder: then `similar` is BM25's, and nothing
     is verified by meaning. `step` is called after each question.
     """
     by_id = {section.section_id: section for section in sections}
@@ -138,8 +138,9 @@ class _Taking:
     seconds: int = 0
 
     def all_kinds(self, ranked: Sequence[int]) -> None:
-        for kind, n in self.place.wanted.items():
+        for kind, amount in self.place.wanted.items():
             rng = random.Random(f"{self.place.seed}/{self.one.row.qa_id}/{kind}")
+            n = int(amount) + (rng.random() < amount % 1)
             self.made.asked[kind] += n
             if kind == "altered_question":
                 self._altered(n, rng)

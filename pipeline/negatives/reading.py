@@ -10,7 +10,7 @@ from pipeline.text.compare import shingles
 from pipeline.text.lexical import content_words
 from pipeline.text.sentences import pieces
 
-_REMEMBERED = 20_000
+_REMEMBERED = 6_000  # some 30 KB each
 
 
 @dataclass(frozen=True, slots=True)
