@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
 from pipeline.errors import InputError, PipelineError, SourceError
-from pipeline.records import DroppedSection, Page, Section, derived_page_id
+from pipeline.records import QA, DroppedSection, Page, Section, derived_page_id
 from pipeline.settings import bundled, load_topic
 
 if TYPE_CHECKING:
@@ -290,13 +290,26 @@ def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[
             counts.add(page, kept, dropped)
             bar.step(sections=counts.sections)
         if not counts.sections:
-            raise found.failure or InputError("no section was found", f"{len(pages)} pages met", "check the source and the topic's filters")
+            met = "; ".join(f"{page.title}: {page.reason or 'no section'}" for page in pages[:3]) or "no page was met"
+            raise found.failure or InputError("no section was found", met, "check the source, and the topic's seeds and filters")
         folder.unfinish("collect")
     write_rows(folder.pages, Page, pages)
     write_text(folder.attribution, attribution(pages))
     _unfinish_what_follows(run)
     named = counts.named()
-    return named, f"collect: {_sentence(named)}"
+    return named, f"collect: {_sentence(named)}{_orphans(run)}"
+
+
+def _orphans(run: Run) -> str:
+    """Return a warning if questions of the run belong to sections that are no longer in it."""
+    from pipeline.store import read_columns
+
+    if not run.folder.qa.is_file():
+        return ""
+    ids = {row["section_id"] for row in read_columns(run.folder.sections, Section, ("section_id",))}
+    asked = [row["section_id"] in ids for row in read_columns(run.folder.qa, QA, ("section_id",))]
+    gone = asked.count(False)
+    return f"\nwarning: {gone} of the {len(asked)} questions in {run.folder.qa} belong to sections that are no longer here" if gone else ""
 
 
 def _unfinish_what_follows(run: Run) -> None:
@@ -349,7 +362,8 @@ def _sentence(counts: dict[str, Any]) -> str:
 def _outcome(run: Run, counts: dict[str, Any], line: str) -> Outcome:
     folder = run.folder
     outputs = (folder.pages, folder.sections, folder.sections.with_suffix(".csv"), folder.dropped_sections, folder.attribution)
-    return cli.Outcome(counts, folder.sections, outputs, (f"{line} → {folder.sections}",), f"python -m pipeline.create_qa {folder.flag}")
+    first, *warnings = line.split("\n")
+    return cli.Outcome(counts, folder.sections, outputs, (f"{first} → {folder.sections}", *warnings), f"python -m pipeline.create_qa {folder.flag}")
 
 
 if __name__ == "__main__":

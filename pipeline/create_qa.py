@@ -4,7 +4,7 @@ Sections → questions and answers, each with the sentence that proves it; every
 a row is kept with its reason.
 
 Examples
-  python -m pipeline.create_qa --limit 40
+  python -m pipeline.create_qa --model embedded --limit 40
       the embedded model: small, free, here; says truthfully how little it can do
   python -m pipeline.create_qa --model gpt-5-mini --dry-run
       what it would take: calls, tokens, US dollars; nothing is sent
@@ -21,7 +21,7 @@ A call of it replaces the generated rows of the sections that it asks about and 
 were generated (or, with --import, imported) before. What failed is asked again by the same command, what is there is not.
 
 Writes, in the run folder
-  qa.parquet        question, answer, evidence (a verbatim span of the section), model, cost
+  qa.parquet        question, answer, evidence (a verbatim span of the section), model, tokens
   rejected.parquet  the same with the reason, for each that did not pass
   ledger.sqlite     every reply, raw: a second run pays for nothing that has been paid
 """

@@ -34,13 +34,13 @@ class Topic:
     """What to collect: seeds, filters, and which sections count. One TOML file each."""
 
     name: str
-    language: str
-    seeds: tuple[str, ...]
-    title_contains: tuple[str, ...]
-    title_excludes: tuple[str, ...]
-    low_information: tuple[str, ...]
-    min_tokens: int
-    max_tokens: int
+    language: str = "en"
+    seeds: tuple[str, ...] = ()
+    title_contains: tuple[str, ...] = ()
+    title_excludes: tuple[str, ...] = ()
+    low_information: tuple[str, ...] = ("See also", "References", "External links", "Further reading", "Notes")
+    min_tokens: int = 40
+    max_tokens: int = 1500
     settings: dict[str, object] = field(default_factory=dict)
     """defaults of flags, by the flag's name without its dashes"""
     title_matches: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ _TOPIC_TYPES: dict[str, type] = {
     "low_information": list, "min_tokens": int, "max_tokens": int, "settings": dict,
     "title_matches": list, "categories": list, "category_depth": int, "facts": bool,
 }  # fmt: skip
-_OPTIONAL = {"settings", "title_matches", "categories", "category_depth", "facts"}
+_REQUIRED = ("name", "seeds")
 
 
 def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
         raise InputError("the topic file has an unknown key", f"{path}: {unknown[0]}", f"known: {', '.join(_TOPIC_TYPES)}")
     for name, kind in _TOPIC_TYPES.items():
         if name not in raw:
-            if name in _OPTIONAL:
+            if name not in _REQUIRED or (name == "seeds" and raw.get("categories")):
                 continue
             raise InputError("the topic file lacks a key", f"{path}: {name}", "see data/topics/olympics-2020.toml")
         value = raw[name]
@@ -95,16 +95,15 @@ def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _check_values(raw: dict[str, Any], path: Path) -> None:
     """Raise InputError for values that would only fail in the middle of a crawl."""
-    if not re.fullmatch(r"[a-z]{2,12}(-[a-z0-9]+)*", raw["language"]):
+    if not re.fullmatch(r"[a-z]{2,12}(-[a-z0-9]+)*", raw.get("language", "en")):
         raise InputError("a key of the topic file has no sense", f"{path}: language = {raw['language']!r}", 'write a code like "en"')
-    if not [seed for seed in [*raw["seeds"], *raw.get("categories", ())] if seed.strip()]:
+    if not [seed for seed in [*raw.get("seeds", ()), *raw.get("categories", ())] if seed.strip()]:
         raise InputError("a key of the topic file has no sense", f"{path}: seeds is empty", "name the pages to begin with, or categories")
     if raw.get("category_depth", 0) < 0:
         raise InputError("a key of the topic file has no sense", f"{path}: category_depth = {raw['category_depth']}", "write 0 or more")
-    if not 0 <= raw["min_tokens"] < raw["max_tokens"]:
-        raise InputError(
-            "a key of the topic file has no sense", f"{path}: max_tokens = {raw['max_tokens']}", "it must be above min_tokens, and that 0 or more"
-        )
+    least, most = raw.get("min_tokens", 40), raw.get("max_tokens", 1500)
+    if not 0 <= least < most:
+        raise InputError("a key of the topic file has no sense", f"{path}: max_tokens = {most}", "it must be above min_tokens, and that 0 or more")
     for name in ("title_matches", "title_excludes"):
         for pattern in raw.get(name, ()):
             try:

@@ -7,6 +7,7 @@ import fcntl
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -370,3 +371,18 @@ def test_an_error_with_the_words_of_strangers_is_one_line_that_no_terminal_obeys
     assert result.code == 1
     assert len(result.errors) == 1
     assert "\x1b" not in result.err
+
+
+def test_a_collect_that_leaves_questions_without_their_sections_warns(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    result = run("collect", "--source", "sample", "--max-pages", "5", "--data", folder)
+    assert result.code == 0
+    assert re.search(r"^warning: \d+ of the 150 questions in .*qa\.parquet belong to sections that are no longer here$", result.out, re.MULTILINE)
+
+
+def test_a_topic_whose_only_seed_is_missing_names_it(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text('name = "t"\nseeds = ["2020 nowhere"]\n', "utf-8")
+    result = run("collect", "--source", "sample", "--topic", tmp_path / "t.toml", "--data", tmp_path / "run")
+    assert result.code == 1
+    assert "2020 nowhere: no such page" in result.errors[0]

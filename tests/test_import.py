@@ -69,7 +69,7 @@ def test_sections_that_the_run_lacks_come_with_their_questions(folder: Path, tmp
 
 def test_a_section_that_the_run_has_is_not_taken_in_again(folder: Path, tmp_path: Path) -> None:
     known = next(s for s in read_rows(folder / "sections.parquet", Section) if "Teddy Riner" in s.content)
-    path = notebook(tmp_path / "q.csv", (known.title, known.heading, "An older wording of it.", "Who beat Teddy Riner in Tokyo?", "Tamerlan Bashaev"))
+    path = notebook(tmp_path / "q.csv", (known.title, known.heading, "An older wording of it.", "Who came to Tokyo for France?", "Teddy Riner"))
     before = sha256_of(folder / "sections.parquet")
     assert run("create_qa", "--import", path, "--data", folder).code == 0
     assert sha256_of(folder / "sections.parquet") == before

@@ -459,3 +459,43 @@ def test_a_question_whose_first_try_was_rejected_may_be_asked_again() -> None:
 
 def test_candidates_evidence_is_one_line() -> None:
     assert all(not re.search(r"[\r\n]", c.evidence) for c in candidates(of(CONTENT.replace(". ", ".\n")), 9))
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["1. a\n2. b\n3. c", "a\n2. b\n3. c", "- a\n- b\n- c", "* a\n* b\n\n* c", "(1) a\n(2) b\n(3) c", "Q1: a\nQ2: b\nQ3: c", "**1.** a\n**2.** b\n**3.** c",
+     "1: a\n2: b\n3: c", "1. a 2. b 3. c", "a 2. b 3. c"],
+)  # fmt: skip
+def test_lists_are_read_in_every_form_that_people_number_them(listed: str) -> None:
+    assert numbered(listed) == {1: "a", 2: "b", 3: "c"}
+
+
+@pytest.mark.parametrize("text", ["It took 22.01 metres.", "at 10:30 on 2. August", "scored 3. and last", "- 5 degrees"])
+def test_numbers_within_an_answer_do_not_make_a_list(text: str) -> None:
+    assert numbered(text) == {1: text}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["I don't know.", "I do not know", "The text does not mention it.", "Not mentioned in the passage.", "Unknown", "n/a", "No idea", "It is not specified",
+     "This cannot be determined from the text.", "The section doesn’t say.", "No information is given"],
+)  # fmt: skip
+def test_a_refusal_in_whatever_words_is_no_answer(answer: str) -> None:
+    assert reason(checks.answer_form("Who won the race in Tokyo?", answer)) == "model_declined"
+
+
+@pytest.mark.parametrize("answer", ["Not Naomi Osaka but Barty", "No Limits", "the unknown runner from Kenya", "Page 7", "Knowles"])
+def test_an_answer_that_only_begins_like_a_refusal_is_one(answer: str) -> None:
+    assert checks.answer_form("Who won the race in Tokyo?", answer) is None
+
+
+def test_an_imported_answer_of_which_the_section_has_no_word_is_rejected() -> None:
+    context = "Sports\n\nThere were 339 events in 33 sports, held in Tokyo."
+    assert reason(checks.some_support("Barack Obama", context)) == "answer_not_in_section"
+    assert [checks.some_support(answer, context) for answer in ("in Tokyo", "Yes", "339 events", "a sport")] == [None] * 4
+    assert checks.some_support("東京", "東京オリンピックは日本で行われた") is None
+
+
+def test_several_questions_in_one_are_rejected_and_a_quoted_one_is_not() -> None:
+    assert reason(checks.question_form("How many events were held? How many sports were there?")) == "several_questions"
+    assert checks.question_form("Who sang 'Who are you?' at the opening of the Games?") is None

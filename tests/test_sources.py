@@ -186,7 +186,8 @@ def test_the_shipped_topic_is_read() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("min_tokens = 40", "", "lacks a key – .*: min_tokens"),
+        ('name = "2020 Summer Olympics"', "", "lacks a key – .*: name"),
+        ('seeds = ["2020 Summer Olympics"]', "", "lacks a key – .*: seeds"),
         ("min_tokens = 40", "min_tokens = 40\nmintokens = 40", "unknown key – .*: mintokens"),
         ("min_tokens = 40", "min_tokens = '40'", "wrong type – .*: min_tokens"),
         ("min_tokens = 40", "min_tokens = true", "wrong type – .*: min_tokens"),
@@ -211,6 +212,18 @@ def test_a_fault_in_a_topic_file_is_an_error_that_names_the_key(tmp_path: Path, 
 def test_what_a_topic_file_may_leave_out_has_the_defaults_that_change_nothing() -> None:
     topic = load_topic(SHIPPED)
     assert (topic.title_matches, topic.categories, topic.category_depth, topic.facts) == ((), (), 0, False)
+
+
+def test_a_topic_of_a_name_and_a_seed_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "topic.toml").write_text('name = "Cheese"\nseeds = ["Cheese"]\n', "utf-8")
+    topic = load_topic(tmp_path / "topic.toml")
+    assert (topic.language, topic.title_contains, topic.min_tokens, topic.max_tokens, "References" in topic.low_information) == (
+        "en",
+        (),
+        40,
+        1500,
+        True,
+    )
 
 
 def test_a_topic_may_begin_with_categories_alone(tmp_path: Path) -> None:

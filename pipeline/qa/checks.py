@@ -44,6 +44,15 @@ _ASKS_FOR = {
     "name": re.compile(r"\b(?:who|whom|whose|which|where|what)\b", re.IGNORECASE),
 }  # fmt: skip
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_SEVERAL = re.compile(r"\?\s+\W*\w.*\?", re.DOTALL)
+_DECLINES = re.compile(
+    r"\W*(?:i (?:do not|don['’]?t|can ?not|can['’]?t) (?:know|say|tell|answer|find)\b.*|(?:i have )?no (?:idea|answer|information|mention)\b.*"
+    r"|(?:(?:this|that|it|the answer) (?:is|was) )?(?:not (?:known|mentioned|stated|specified|given|provided|available|answered|clear)|unknown|unclear)\b[^,;]*"
+    r"|(?:the |this )?(?:given |provided )?(?:text|passage|section|context|article|document|page) (?:does not|doesn['’]?t|did not|didn['’]?t|provides no|gives no|has no)\b.*"
+    r"|(?:it |this |that )?can(?:not|['’]t) be (?:determined|answered|known|inferred)\b.*|n/?a)\W*", re.IGNORECASE | re.DOTALL,
+)  # fmt: skip
+"""what people and models write where they have no answer"""
+_YES_OR_NO = ("yes", "no")
 
 
 def something_to_ask(section: Section) -> Rejected | None:
@@ -59,6 +68,8 @@ def question_form(question: str) -> Rejected | None:
         return Rejected("no_question")
     if not (question.endswith(_QUESTION_MARKS) or _GREEK_MARK.search(question)) or "\n" in question:
         return Rejected("not_a_question", question[:80])
+    if _SEVERAL.search(question):
+        return Rejected("several_questions", question[:80])
     n = size(question)
     return None if MIN_WORDS <= n <= MAX_WORDS else Rejected("question_length", f"{n} words")
 
@@ -86,11 +97,11 @@ def stands_alone(question: str) -> Rejected | None:
 
 
 def answer_form(question: str, answer: str, longest: int = MAX_ANSWER_WORDS) -> Rejected | None:
-    """An answer that is short, not in the question already, and not the sentence that declines."""
+    """An answer that is short, not in the question already, and no refusal in whatever words."""
     if not normalise_answer(answer):
         return Rejected("no_answer")
-    if normalise_answer(answer) == normalise_answer(NO_ANSWER):
-        return Rejected("model_declined")
+    if normalise_answer(answer) == normalise_answer(NO_ANSWER) or _DECLINES.fullmatch(answer):
+        return Rejected("model_declined", answer[:80])
     if size(answer) > longest:
         return Rejected("answer_length", f"{size(answer)} words")
     return Rejected("answer_in_question", answer[:80]) if mentions(question, answer) else None
@@ -121,9 +132,23 @@ def numbers_supported(answer: str, evidence: str) -> Rejected | None:
     return Rejected("number_not_in_evidence", missing[0]) if missing else None
 
 
+def some_support(answer: str, context: str) -> Rejected | None:
+    """Where there is no evidence: the answer's numbers stand in the context, and one telling word of it at least."""
+    wanted = [word for word in words(answer) if word not in STOP_WORDS]
+    there = _forms(context)
+    if wanted and normalise_answer(answer) not in _YES_OR_NO and not any(_forms(word) & there for word in wanted) and not _within(answer, context):
+        return Rejected("answer_not_in_section", answer[:120])
+    return numbers_supported(answer, context)
+
+
+def _within(answer: str, text: str) -> bool:
+    """Tell whether an answer in a script without spaces stands in a text."""
+    return SPACELESS.search(answer) is not None and normalise_answer(answer) in normalise_answer(text)
+
+
 def answer_supported(answer: str, evidence: str) -> Rejected | None:
     """The answer stands in the evidence, or its numbers and names do and half of its other words."""
-    if mentions(evidence, answer) or (SPACELESS.search(answer) and normalise_answer(answer) in normalise_answer(evidence)):
+    if mentions(evidence, answer) or _within(answer, evidence):
         return None
     missing = numbers_supported(answer, evidence)
     if missing:

@@ -258,14 +258,14 @@ def checked(draft: Draft, *, brought: bool = False) -> Verdict:
     """Check a draft with question, answer and evidence; the evidence becomes the section's own wording.
 
     Rows that people bring may be longer, may come without evidence, and need not name what they are about:
-    then the answer's numbers must at least stand in the section.
+    then the answer's numbers and a word of it must at least stand in the section.
     """
     question, answer, content = draft.question, draft.answer, draft.section.content
     alone = checks.leans(question) if brought else checks.stands_alone(question)
     longest = checks.MAX_ANSWER_WORDS if brought else checks.SHORT_ANSWER_WORDS
     why = checks.question_form(question) or alone or checks.answer_form(question, answer, longest)
     if why or (brought and not draft.evidence):
-        return Verdict(draft, why or checks.numbers_supported(answer, content))
+        return Verdict(draft, why or checks.some_support(answer, draft.section.context))
     evidence = checks.verbatim_evidence(draft.evidence, content)
     if isinstance(evidence, Rejected):
         return Verdict(draft, evidence)

@@ -23,18 +23,23 @@ if TYPE_CHECKING:
     from pipeline.text.duplicates import NearDuplicates
 
 _PLAN = Plan("", "imported", 0, 0.0)
-_NUMBER = re.compile(r"^\s*(\d{1,3})\s*[.)](?!\d)\s*")  # "22.01" is no item number
+_NUMBER = re.compile(r"^\s*(?:\*\*|__)?(?:[QA](?:uestion|nswer)?\s*)?\(?(\d{1,3})\s*[.):](?:\*\*|__)?(?!\d)\s*", re.IGNORECASE)
+"""1. or 1) or (1) or 1: or Q1: or **1.** – "22.01" and "10:30" are no item numbers"""
+_BULLET = re.compile(r"^\s*[-*•–]\s+")
+_FEWEST_ON_ONE_LINE = 3  # two numbers may be a date and a league
+_ON_ONE_LINE = re.compile(r"\s+(?=\(?\d{1,3}[.)]\s)")
 
 
 def numbered(text: str) -> dict[int, str]:
     """Read a numbered list as {number: text}: lines without a number go on with the one before.
 
     A text that begins without a number begins with 1 (the notebooks' prompt had said it already); a
-    doubled number (`1. 1. …`) is read once; of a number that comes twice the first counts.
+    doubled number (`1. 1. …`) is read once; of a number that comes twice the first counts. Bullets are
+    numbers in their order, and a list may stand on one line.
     """
     found: dict[int, str] = {}
     number, skipping = 1, False
-    for line in text.strip().splitlines():
+    for line in _lines(text):
         rest, match = line, _NUMBER.match(line)
         if match:
             number, rest = int(match[1]), rest[match.end() :]
@@ -48,6 +53,16 @@ def numbered(text: str) -> dict[int, str]:
             continue
         found[number] = f"{found[number]} {rest.strip()}" if number in found else rest.strip()
     return found
+
+
+def _lines(text: str) -> list[str]:
+    """Return a list's lines, a number at the beginning of each item if that can be had."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    if len(lines) > 1 and all(map(_BULLET.match, lines)):
+        return [_BULLET.sub(f"{at}. ", line) for at, line in enumerate(lines, 1)]
+    items = _ON_ONE_LINE.split(lines[0]) if len(lines) == 1 else []
+    numbers = [int(match[1]) if (match := _NUMBER.match(item)) else 1 for item in items]
+    return items if len(items) >= _FEWEST_ON_ONE_LINE and numbers == list(range(1, len(items) + 1)) else lines
 
 
 def pairs(questions: str, answers: str, evidence: str) -> list[tuple[int, str, str, str]]:
