@@ -134,11 +134,11 @@ def numbers_supported(answer: str, evidence: str) -> Rejected | None:
 
 def some_support(answer: str, context: str) -> Rejected | None:
     """Where there is no evidence: the answer's numbers stand in the context, and one telling word of it at least."""
+    missing = numbers_supported(answer, context)
     wanted = [word for word in words(answer) if word not in STOP_WORDS]
     there = _forms(context)
-    if wanted and normalise_answer(answer) not in _YES_OR_NO and not any(_forms(word) & there for word in wanted) and not _within(answer, context):
-        return Rejected("answer_not_in_section", answer[:120])
-    return numbers_supported(answer, context)
+    found = not wanted or normalise_answer(answer) in _YES_OR_NO or any(_forms(word) & there for word in wanted) or _within(answer, context)
+    return missing or (None if found else Rejected("answer_not_in_section", answer[:120]))
 
 
 def _within(answer: str, text: str) -> bool:
