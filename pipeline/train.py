@@ -28,6 +28,7 @@ Writes, in the run folder
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
@@ -40,9 +41,6 @@ from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, S
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import numpy as np
-    import numpy.typing as npt
 
     from pipeline.cli import Run
     from pipeline.dataset.formats.squad import Span
@@ -87,7 +85,15 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
     lines = [f"train: {_sentence(counts)} → {run.folder.examples}", *notices]
     metrics: dict[str, Any] = {}
     if trainer == "local":
-        metrics = _train_discriminator(run, made.examples, seed, chosen, inputs)
+        from pipeline.trainers import light
+
+        metrics = light.train(
+            made.examples,
+            run.folder.discriminator,
+            seed,
+            {"settings": chosen, "inputs": inputs},
+            functools.partial(run.progress, what="embedding", unit="text"),
+        )
         counts["discriminator"] = metrics["test"]["discriminator"]
         lines += _table(metrics, run.folder.discriminator)
     described, leaks = write_descriptions(run, made, by_id, {row.qa_id: row.section_id for row in rows}, spans, metrics)
@@ -210,68 +216,6 @@ def _language_of_the_topic(run: Run) -> list[str]:
     topic = settings.bundled("topics", "olympics-2020.toml")
     used = run.folder.stages().get("collect", {}).get("inputs", {}).get("topic")
     return [settings.load_topic(topic).language] if used == sha256_of(topic) else []
-
-
-def _train_discriminator(run: Run, examples: list[Example], seed: int, chosen: dict[str, Any], inputs: dict[str, str]) -> dict[str, Any]:
-    from dataclasses import replace
-
-    from pipeline.evaluation.metrics import choose_threshold
-    from pipeline.retrieval.minilm import MiniLM
-    from pipeline.store import write_json, write_text
-    from pipeline.text.lexical import Idf
-    from pipeline.trainers.discriminator import FEATURES, Pair, features, fit, texts_of
-
-    parts = {split: [e for e in examples if e.split == split] for split in SPLITS}
-    pairs = {split: [Pair(e.question, e.context) for e in rows] for split, rows in parts.items()}
-    idf = Idf.of(sorted({e.context for e in parts["train"]}))
-    encoder = MiniLM()
-    with run.progress(sum(texts_of(p) for p in pairs.values()), "embedding", "text") as bar:
-        matrices = {split: features(p, idf, encoder, bar.step) for split, p in pairs.items()}
-    model = fit(matrices["train"], [e.answerable for e in parts["train"]], idf, seed)
-    base = FEATURES.index("idf_overlap")
-    scores = {"discriminator": {s: model.probabilities(m) for s, m in matrices.items()}, "idf_overlap": {s: m[:, base] for s, m in matrices.items()}}
-    # chosen on validation, never on test; a run too small to have both classes there chooses on train
-    judge = "validation" if len({e.answerable for e in parts["validation"]}) == 2 else "train"  # noqa: PLR2004
-    truth = [e.answerable for e in parts[judge]]
-    thresholds = {name: choose_threshold(truth, by_split[judge]) for name, by_split in scores.items()}
-    model = replace(model, threshold=thresholds["discriminator"])
-    metrics = _measure(parts, scores, thresholds, judge)
-    folder = run.folder.discriminator
-    model.save(folder)
-    write_json(folder / "metrics.json", metrics)
-    write_json(folder / "settings.json", {"settings": chosen, "inputs": inputs, "features": FEATURES, "threshold_chosen_on": judge})
-    write_text(folder / "results.csv", results_csv(metrics))
-    return metrics
-
-
-def _measure(
-    parts: Mapping[str, list[Example]], scores: Mapping[str, Mapping[str, npt.NDArray[np.float64]]], thresholds: Mapping[str, float], judge: str
-) -> dict[str, Any]:  # fmt: skip
-    import numpy as np
-
-    from pipeline.evaluation.metrics import by_kind
-
-    metrics: dict[str, Any] = {"thresholds": dict(thresholds), "threshold_chosen_on": judge}
-    for split in ("validation", "test"):
-        kinds, sources = [e.kind for e in parts[split]], np.asarray([e.source for e in parts[split]])
-        metrics[split] = (
-            {name: by_kind(kinds, by_split[split], thresholds[name]) for name, by_split in scores.items()} if kinds else {n: {} for n in scores}
-        )
-        metrics[split]["by_source"] = {
-            source: by_kind([k for k, s in zip(kinds, sources, strict=True) if s == source], scores["discriminator"][split][sources == source], thresholds["discriminator"])
-            for source in sorted(set(sources.tolist()))
-        }  # fmt: skip
-    return metrics
-
-
-def results_csv(metrics: Mapping[str, Any]) -> str:
-    """Return the metrics as a table: a row for each split, scorer and kind of negative."""
-    lines = ["split,scorer,kind,n_positive,n_negative,accuracy,precision,recall,f1,auroc,auprc"]
-    for split in ("validation", "test"):
-        for scorer in ("discriminator", "idf_overlap"):
-            for kind, row in metrics[split][scorer].items():
-                lines.append(",".join([split, scorer, kind, *("" if v is None else str(v) for v in row.values())]))
-    return "\n".join(lines) + "\n"
 
 
 def _counts(made: Made) -> dict[str, Any]:
