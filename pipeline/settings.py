@@ -229,6 +229,29 @@ threshold = click.option(
     help="Answer only if the discriminator's probability reaches this.  [default: the one chosen on validation]",
 )  # fmt: skip
 top_k = click.option(
-    "--candidates", "candidates", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
-    help="How many sections the search hands to the discriminator.",
+    "--candidates", "candidates", type=click.IntRange(1, 100), default=8, show_default=True, metavar="N",
+    help="How many sections the search hands to the discriminator, at most.",
+)  # fmt: skip
+max_tokens = click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=1800, show_default=True, metavar="N",
+    help="How many tokens these sections may have together (the first is taken in any case).",
+)  # fmt: skip
+discriminator = click.option(
+    "--discriminator", default="discriminator", show_default=True, metavar="NAME",
+    help="The discriminator that decides: a name under models/, or a folder.",
+)  # fmt: skip
+qa_model = click.option(
+    "--qa", metavar="NAME",
+    help=f"Have answers worded by this: a QA model under models/ (or its folder), '{EMBEDDED_MODEL}', or, with --base-url, a model of "
+    "that endpoint.  [default: the sentence that fits best]",
+)  # fmt: skip
+qa_base_url = click.option("--base-url", metavar="URL", help="An OpenAI-compatible endpoint, ending in /v1, that has the model named by --qa.")
+classifier = click.option("--classifier", metavar="NAME", help="A classifier under models/ (or its folder) instead: it names the class of each text.")
+dataset = click.option(
+    "--dataset", type=click.Path(path_type=Path), metavar="FILE",
+    help="SQuAD 2.0 JSON, or JSON lines of {context, question, answers, answerable} (for a classifier {prompt, completion}); .gz too.  "
+    "[default: the run's test split]",
+)  # fmt: skip
+evaluation_name = click.option(
+    "--name", metavar="NAME", help="The folder under evaluation/.  [default: made of the dataset and the models]"
 )  # fmt: skip

@@ -306,6 +306,31 @@ class RunFolder:
         return self.root / "train"
 
     @property
+    def models(self) -> Path:
+        """The folder of models, one folder each."""
+        return self.root / "models"
+
+    def model(self, name: str) -> Path:
+        """Return the folder of a model: by its name in this run, or a folder that is named itself.
+
+        Raises InputError if there is neither.
+        """
+        for folder in (self.models / name, Path(name)):
+            if name not in ("", ".", "..") and folder.is_dir():
+                return folder
+        there = sorted(path.name for path in self.models.iterdir() if path.is_dir()) if self.models.is_dir() else []
+        raise InputError("there is no such model", name, f"here are: {', '.join(there)}" if there else f"train one with `python -m pipeline.train {self.flag}`")
+
+    @property
+    def search(self) -> Path:
+        """The folder of the search's vectors."""
+        return self.root / "search"
+
+    def evaluation(self, name: str) -> Path:
+        """Return the folder of an evaluation."""
+        return self.root / "evaluation" / name
+
+    @property
     def discriminator(self) -> Path:
         """The folder of the light discriminator."""
         return self.root / "models" / "discriminator"

@@ -43,7 +43,7 @@ class Embedded:
 
 
 class MiniLM:
-    """The encoder; texts are embedded once and remembered."""
+    """The encoder; texts are embedded once and the last 1,500 remembered."""
 
     def __init__(self) -> None:
         """Load the model (a fifth of a second).
@@ -74,7 +74,10 @@ class MiniLM:
             batch = fresh[start : start + _BATCH]
             self._known |= dict(zip(batch, self._embed(batch), strict=True))
             step(len(batch))
-        return [self._known[text] for text in texts]
+        found = [self._known[text] for text in texts]
+        for oldest in list(self._known)[: max(0, len(self._known) - _WHOLE)]:
+            del self._known[oldest]
+        return found
 
     def sentence_vectors(self, texts: Sequence[str]) -> list[Vectors]:
         """Return, for each text, the unit vectors of its sentences (n, 384) alone: a twentieth of the memory of `embed`, remembered too."""
@@ -86,6 +89,12 @@ class MiniLM:
             for text, embedded in zip(batch, self.embed(batch) if len(self._known) < _WHOLE else self._embed(batch), strict=True):
                 self._sentences[text] = embedded.sentences[np.linalg.norm(embedded.sentences, axis=1) > 0]
         return [self._sentences[text] for text in texts]
+
+    def sentence_vectors_once(self, texts: Sequence[str]) -> list[Vectors]:
+        """Return the same without remembering anything: for those who keep the vectors themselves."""
+        import numpy as np
+
+        return [found.sentences[np.linalg.norm(found.sentences, axis=1) > 0] for found in self._embed(texts)]
 
     def _embed(self, texts: Sequence[str]) -> list[Embedded]:
         """Cut texts into windows of whole sentences, run those, and put each text's vectors together again."""
