@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 CAUSAL, ENCODER = "causal", "encoder"
 EMBEDDED_SHORT = "smollm2-135m"
-_INSTALL = "run `pip install -e '.[finetune]'` (on Linux without a GPU first `pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu`)"
+_INSTALL = (
+    "run `pip install -e '.[finetune]'` (on Linux without a GPU first `pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu`)"
+)
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}"
@@ -116,7 +118,9 @@ def _described(name: str, folder: Path, short: str) -> Base:
     try:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError("the model's configuration is not understood", f"{folder}: {str(error).splitlines()[0][:160]}", "name another model") from error
+        raise InputError(
+            "the model's configuration is not understood", f"{folder}: {str(error).splitlines()[0][:160]}", "name another model"
+        ) from error
     if not list(folder.glob("*.safetensors")):
         raise InputError("the folder has no weights", f"{folder}: no *.safetensors", "save the model as safetensors")
     return Base(name, folder, _kind(config), short, _digest(folder))
@@ -213,7 +217,9 @@ def tokenizer_of(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError("the model has no tokenizer that can be read", f"{folder}: {str(error).splitlines()[0][:160]}", "save one beside it") from error
+        raise InputError(
+            "the model has no tokenizer that can be read", f"{folder}: {str(error).splitlines()[0][:160]}", "save one beside it"
+        ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.chat_template is None:

@@ -28,7 +28,7 @@ from pipeline.store import storage_error, write_json, write_text
 from pipeline.trainers import results, rows, terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -75,6 +75,8 @@ class Job:
     track: str = "none"
     made_of: Mapping[str, Any] | None = None
     """what the rows were read from, with hashes, for settings.json"""
+    more: Mapping[str, Any] | None = None
+    """further settings that those who open the model need"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,12 @@ class Tuned:
     """it had been trained before; nothing was done"""
 
 
-def tune(job: Job, models: Path, now: datetime, watch: Watch, *, force: bool = False) -> Tuned:
+def tune(
+    job: Job, models: Path, now: datetime, watch: Watch, measure: Callable[[Path], dict[str, Any]] = lambda _: {}, *, force: bool = False
+) -> Tuned:
     """Train, or go on training, or find it done; return the model folder `models/NAME`.
+
+    `measure` is shown the folder of the trained model, and what it returns goes into metrics.json too.
 
     Raises InputError if there is nothing to train on or no such model, ExtraMissing without torch, StorageError if the disk refuses.
     """
@@ -109,7 +115,12 @@ def tune(job: Job, models: Path, now: datetime, watch: Watch, *, force: bool = F
         name = _begin(work, terms.model_name(before.get("short", base.short), job.suffix, now), force=force)
         hint = terms.hint_for_less_data(len(job.train), before.get("rows", {}).get("train"), factor)
         made = _train(job, base, work, name, batch, factor, key, watch)
-        return _settled(work, models / name, made, tuple(filter(None, [hint, *made.notes])))
+        write_json(work / "settings.json", made.settings)
+        metrics = {**made.metrics, **measure(work)}
+        write_json(work / "metrics.json", metrics)
+        _clear(work)
+        work.rename(models / name)
+        return Tuned(models / name, name, made.settings, metrics, tuple(filter(None, [hint, *made.notes])), already=False)
     except OSError as error:
         raise storage_error(error, error.filename or work) from error
 
@@ -125,7 +136,11 @@ def _beginning(job: Job) -> tuple[Base, dict[str, Any]]:
     if before.get("method") not in ("causal", "encoder"):
         raise InputError("--from names a model that can't be trained further", job.begin, "name one that was made with --model or --target qa")
     if before["target"] != job.target or tuple(before.get("classes", ())) != job.classes:
-        raise InputError("--from names a model made for something else", f"{job.begin}: {before['target']}, classes {before.get('classes')}", f"this is {job.target}, classes {list(job.classes)}")
+        raise InputError(
+            "--from names a model made for something else",
+            f"{job.begin}: {before['target']}, classes {before.get('classes')}",
+            f"this is {job.target}, classes {list(job.classes)}",
+        )
     if before["method"] == CAUSAL:
         base = open_base(before["base"]["name"])
         if base.digest != before["base"]["digest"]:
@@ -137,7 +152,10 @@ def _beginning(job: Job) -> tuple[Base, dict[str, Any]]:
 
 def _key(job: Job, base: Base, before: Mapping[str, Any]) -> str:
     """Return what settings, data and base come to: equal for a command that is run again."""
-    data = [stable_id("rows", *(part for row in some for part in (row.row_id, row.text, row.context, row.answer, row.label))) for some in (job.train, job.validation)]
+    data = [
+        stable_id("rows", *(part for row in some for part in (row.row_id, row.text, row.context, row.answer, row.label)))
+        for some in (job.train, job.validation)
+    ]
     made = [job.target, base.digest, before.get("name", ""), before.get("key", ""), job.classes, asdict(job.terms), job.suffix, job.betas, *data]
     return stable_id("ft", json.dumps(made)).removeprefix("ft-")
 
@@ -192,7 +210,7 @@ def _train(job: Job, base: Base, work: Path, name: str, batch: int, factor: floa
         with watch(_steps(len(train), batch, job.terms.n_epochs)) as bar:
             keeper.progress = functools.partial(_advance, bar)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        metrics = _judged(job, trainer, train, validation, keeper)
+        metrics = _judged(job, trainer, validation, keeper)
         model.save_pretrained(work, **({"save_embedding_layers": False} if base.kind == CAUSAL else {}))
         tokenizer.save_pretrained(work)
     _plots(work)
@@ -211,7 +229,7 @@ def _train(job: Job, base: Base, work: Path, name: str, batch: int, factor: floa
         },
         "rows": {"train": len(train), "validation": len(validation), "too_long": n_long + n_long_v, "by_kind": dict(sorted(Counter(r.kind for r in job.train).items()))},
         "data": dict(job.made_of or {}), "betas": list(job.betas), "track": job.track,
-        "steps": steps, "of_steps": trainer.total_steps, "stopped_by_clock": keeper.stopped_by_clock, "resumed": checkpoint is not None,
+        **(job.more or {}), "steps": steps, "of_steps": trainer.total_steps, "stopped_by_clock": keeper.stopped_by_clock, "resumed": checkpoint is not None,
         "seconds": {"training": round(clock.seconds, 1), "this_call": round(time.monotonic() - began, 1), "cpu_this_call": round(time.process_time() - cpu, 1)},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
         "precision": "bfloat16" if trainer.args.bf16 else "float32", "device": trainer.args.device.type, "versions": _versions(),
@@ -312,7 +330,7 @@ def _micro(batch: int, most: int) -> int:
     return next(size for size in range(min(batch, most), 0, -1) if batch % size == 0)
 
 
-def _judged(job: Job, trainer: Tuner, train: list[Encoded], validation: list[Encoded], keeper: Bookkeeper) -> dict[str, Any]:
+def _judged(job: Job, trainer: Tuner, validation: list[Encoded], keeper: Bookkeeper) -> dict[str, Any]:
     """Return metrics.json's beginning: the last training losses, and the whole of validation."""
     from pipeline.evaluation.metrics import choose_threshold
 
@@ -350,11 +368,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _settled(work: Path, folder: Path, made: _Made, notes: tuple[str, ...]) -> Tuned:
-    """Clear the checkpoints away, write metrics and settings, and give the folder its name: from then on it is a model."""
-    for path in [*work.glob("checkpoint-*"), work / "name.txt", work / "clock.json", work / "training_args.bin", work / "README.md"]:
+def _clear(work: Path) -> None:
+    """Remove what was there for going on after a kill."""
+    for path in [*work.glob("checkpoint-*"), *(work / name for name in ("name.txt", "clock.json", "training_args.bin", "README.md"))]:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    write_json(work / "metrics.json", made.metrics)
-    write_json(work / "settings.json", made.settings)
-    work.rename(folder)
-    return Tuned(folder, made.settings["name"], made.settings, made.metrics, notes, already=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.dataset.formats import NO, YES, chat, completion
-from pipeline.records import NO_ANSWER, Example, stable_id
+from pipeline.records import NO_ANSWER, Example, Question, stable_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,14 +56,15 @@ def of_example(example: Example) -> Row:
     return Row(example.example_id, example.question, example.context, example.answer, label, example.kind)
 
 
-def of_dataset(questions: Iterable[Any]) -> list[Row]:
-    """Return the rows of a dataset file's questions (`records.Question`); the first of several right answers is the one to say."""
-    rows = []
-    for q in questions:
-        label = (YES if q.answerable else NO).strip()
-        answer = q.answers[0] if q.answerable and q.answers else NO_ANSWER
-        rows.append(Row(stable_id("row", q.context, q.question, label), q.question, q.context, answer, label, q.kind or ("positive" if q.answerable else "unanswerable")))
-    return rows
+def examples_of(questions: Iterable[Question], split: str) -> list[Example]:
+    """Return a dataset file's questions as examples of a split; the first of several right answers is the one to say."""
+    return [
+        Example(
+            stable_id("ex", "file", q.context, q.question, q.answerable), q.id, split, q.kind or ("positive" if q.answerable else "unanswerable"),
+            q.context, "", q.question, q.answers[0] if q.answerable else NO_ANSWER, q.answerable, "given in a file", None, "file", "", "",
+        )
+        for q in questions
+    ]  # fmt: skip
 
 
 def key_of(row: Row) -> tuple[str, str]:

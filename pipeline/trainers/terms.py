@@ -51,7 +51,9 @@ def checked_suffix(suffix: str | None) -> str | None:
     if len(suffix) > _LONGEST_SUFFIX:
         raise InputError("--suffix is too long", f"{suffix}: {len(suffix)} characters", f"at most {_LONGEST_SUFFIX}")
     if not _SUFFIX.fullmatch(suffix):
-        raise InputError("--suffix is no name", repr(suffix), "use letters, figures, dots, dashes and underscores, and begin and end with a letter or figure")
+        raise InputError(
+            "--suffix is no name", repr(suffix), "use letters, figures, dots, dashes and underscores, and begin and end with a letter or figure"
+        )
     return suffix
 
 

@@ -296,4 +296,3 @@ def last_checkpoint(folder: Path) -> Path | None:
         except (ValueError, KeyError):
             continue
     return max(found)[1] if found else None
-
