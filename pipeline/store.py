@@ -336,6 +336,16 @@ class RunFolder:
         return self.root / "models" / "discriminator"
 
     @property
+    def models(self) -> Path:
+        """The folder of all models of this run."""
+        return self.root / "models"
+
+    def model(self, name: str) -> Path:
+        """Return the folder of a model by its name in this run, or by its path."""
+        own = self.models / name
+        return own if own.is_dir() else Path(name)
+
+    @property
     def crawl(self) -> Path:
         """The pages that a wiki sent, raw."""
         return self.root / "crawl.sqlite"

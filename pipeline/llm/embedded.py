@@ -110,8 +110,10 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def serve() -> Iterator[Endpoint]:
+def serve(adapter: Path | None = None) -> Iterator[Endpoint]:
     """Serve the embedded model on a free port of 127.0.0.1 while the block runs.
+
+    With an `adapter` (GGUF) it is the model that was fine-tuned here, asked in the chat template that it was trained with.
 
     Raises ExtraMissing if the `embedded` extra or the weights are not there.
     """
@@ -127,7 +129,10 @@ def serve() -> Iterator[Endpoint]:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights)
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
-    parameters.chat_template = _PLAIN  # it continues a pattern far better than it follows a chat (see prompts.py)
+    if adapter is None:
+        parameters.chat_template = _PLAIN  # it continues a pattern far better than it follows a chat (see prompts.py)
+    else:
+        parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     parameters.api_keys = [key]
     parameters.n_parallel, parameters.n_ctx = SLOTS, CONTEXT_TOKENS * SLOTS
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _threads()
