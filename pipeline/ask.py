@@ -22,10 +22,11 @@ says; the refusal tells so.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,13 +73,11 @@ def main(
     return cli.Outcome(counts, run.folder.root, (), result=tuple(_said(found)), facts=_facts(found))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _answering(
     run: Run, context_file: Path | None, discriminator: str, threshold: float | None, most: int, max_tokens: int, qa: str | None, base_url: str | None
 ) -> Iterator[Callable[[str], Answer]]:  # fmt: skip
     """Load all that is needed, once, and yield what answers a question."""
-    from contextlib import ExitStack
-
     from pipeline.answering import reader
     from pipeline.answering.answer import answer, evidence_for
     from pipeline.trainers.saved import load_scorer
@@ -86,7 +85,7 @@ def _answering(
     if base_url and not qa:
         raise InputError("--base-url is for --qa", base_url, "name the endpoint's model with --qa")
     folder = _trained(run, discriminator)
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         scorer = load_scorer(folder)
         given = _given(context_file) if context_file else None
         sections = [given] if given else _sections(run)
@@ -106,7 +105,7 @@ def _trained(run: Run, discriminator: str) -> Path:
     """Return the discriminator's folder."""
     folder = run.folder.discriminator
     if discriminator != folder.name:
-        return run.folder.model(discriminator)
+        return run.folder.require_model(discriminator)
     stage = run.require("train")
     if stage.get("settings", {}).get("trainer") == "none":
         run.say("ask: the discriminator is older than the examples: the last train had --trainer none")
@@ -134,8 +133,6 @@ def _sections(run: Run) -> list[Section]:
 
 
 def _search(run: Run, sections: list[Section], encoder: Any) -> Any:
-    import functools
-
     from pipeline.retrieval.search import Search
 
     return Search.over(sections, run.folder.search, encoder, functools.partial(run.progress, what="sections for the search, once", unit="section"))
@@ -169,10 +166,8 @@ def _questions(run: Run) -> Iterator[str]:
     if not sys.stdin.isatty():
         yield from (line.strip() for line in sys.stdin if line.strip())
         return
-    try:
+    with contextlib.suppress(ImportError):
         import readline  # noqa: F401 (input() edits with it)
-    except ImportError:
-        pass
     run.say("Ask; Ctrl-D ends.")
     while True:
         try:
@@ -214,7 +209,7 @@ def _classify(run: Run, name: str, text: str | None) -> cli.Outcome:
     """Name the class of a text, or of each line of a pipe."""
     from pipeline.trainers.saved import load_classifier
 
-    model = load_classifier(run.folder.model(name))
+    model = load_classifier(run.folder.require_model(name))
     texts = [text] if text is not None else list(_questions(run))
     lines, told = [], []
     for one, row in zip(texts, model.probabilities(texts) if texts else [], strict=True):

@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def p(self) -> float:
-        """p(answerable) of the best candidate; 0 without one."""
+        """The probability that the best candidate answers; 0 without one."""
         return self.candidates[0].judged.p if self.candidates else 0.0
 
 

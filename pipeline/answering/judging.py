@@ -26,7 +26,7 @@ class Judgement:
 
     @property
     def p(self) -> float:
-        """p(answerable)."""
+        """The probability that the context answers."""
         return min(self.alone, CONTRADICTED) if self.against else self.alone
 
 

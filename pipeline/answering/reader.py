@@ -60,7 +60,7 @@ def chosen(run_folder: RunFolder, name: str, base_url: str | None) -> Chosen:
         from pipeline.llm.embedded import MODEL_NAME
 
         return Chosen(f"{MODEL_NAME}:chat")
-    folder = run_folder.model(name)
+    folder = run_folder.require_model(name)
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".gguf", ".safetensors") or path.name == "adapter_config.json"):
         with path.open("rb") as file:
@@ -161,5 +161,3 @@ class Reader:
 
         async with self.client:
             await run_jobs(enumerate(asked), work, self.at_once, lambda result: done(*result))
-
-

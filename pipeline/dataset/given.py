@@ -31,7 +31,7 @@ def read_dataset(path: Path) -> list[Question]:
 
     Raises InputError naming file and row if it cannot be read, is of neither form, has no row, or names two questions alike.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         first = next((line for line in file if line.strip()), "")
         if _is_a_row(first):
             file.seek(0)
@@ -81,7 +81,11 @@ class _Found:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
+def opened(path: Path) -> Iterator[IO[str]]:
+    """Open a text file, plain or gzipped, while the block runs.
+
+    Raises InputError, in the block too, if it is missing, damaged or not UTF-8.
+    """
     try:
         with path.open("rb") as raw:
             packed = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
