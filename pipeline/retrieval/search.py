@@ -48,18 +48,24 @@ class Search:
 
     def ranked(self, question: str) -> list[int]:
         """Return the positions of sections, the likeliest first; none, if the question has no word with a meaning."""
+        return fused(self.by_words(question), self.by_meaning(question))
+
+    def by_words(self, question: str) -> list[int]:
+        """Return what BM25 finds, the best first."""
+        return self.bm25.search([question], DEPTH)[0]
+
+    def by_meaning(self, question: str) -> list[int]:
+        """Return the sections with the sentences nearest to the question."""
         import numpy as np
 
-        by_words = self.bm25.search([question], DEPTH)[0]
         (asked,) = self.encoder.embed([question])
         if not len(asked.pieces):
-            return by_words
+            return []
         mean = asked.pieces.mean(axis=0)
         cosines = self.vectors.best(mean / max(float(np.linalg.norm(mean)), 1e-12))
         depth = min(DEPTH, len(cosines))
         nearest = np.argpartition(-cosines, depth - 1)[:depth] if depth else np.zeros(0, dtype=np.int64)
-        by_meaning = sorted(nearest.tolist(), key=lambda at: (-float(cosines[at]), at))
-        return fused(by_words, by_meaning)
+        return sorted(nearest.tolist(), key=lambda at: (-float(cosines[at]), at))
 
     def candidates(self, question: str, most: int, max_tokens: int) -> list[Section]:
         """Return the likeliest sections, at most `most` and together at most `max_tokens` (the first one in any case); equal texts once."""
@@ -72,7 +78,7 @@ def fused(*lists: Iterable[int]) -> list[int]:
     for ranks in lists:
         for rank, at in enumerate(ranks, 1):
             scores[at] += 1 / (_RANK_CONSTANT + rank)
-    return sorted(scores, key=lambda at: (-scores[at], at))
+    return sorted(scores, key=lambda at: (round(-scores[at], 12), at))  # sums in another order differ in the last digit
 
 
 def within(sections: Sequence[Section], ranked: Iterable[int], most: int, max_tokens: int) -> Iterator[Section]:
