@@ -229,7 +229,7 @@ threshold = click.option(
     help="Answer only if the discriminator's probability reaches this.  [default: the one chosen on validation]",
 )  # fmt: skip
 top_k = click.option(
-    "--candidates", "candidates", type=click.IntRange(1, 100), default=8, show_default=True, metavar="N",
+    "--candidates", "candidates", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
     help="How many sections the search hands to the discriminator, at most.",
 )  # fmt: skip
 max_tokens = click.option(

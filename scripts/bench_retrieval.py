@@ -30,7 +30,7 @@ from pipeline.trainers.discriminator import Pair
 from pipeline.trainers.saved import Light, load_scorer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pipeline.records import Section
 
@@ -39,7 +39,7 @@ RANKS = (1, 5, 8)
 BEYOND = 200
 
 
-def table(sections: Sequence[Section], asked: list[tuple[str, Section]], ways: dict[str, Callable[[str], list[int]]]) -> None:
+def table(sections: Sequence[Section], asked: list[tuple[str, Section]], ways: Mapping[str, Callable[[str], list[int]]]) -> None:
     """Print a row for each way to search."""
     heads = [*(f"in {n:,} tokens" for n in BUDGETS), *(f"first {n}" for n in RANKS), f"beyond {BEYOND}", "ms"]
     print(f"{len(sections):,} sections, {len(asked):,} questions\n{'':<10}" + "".join(f"{head:>17}" for head in heads))
