@@ -82,7 +82,7 @@ def answer(question: str, found: Sequence[Section], scorer: Scorer, threshold: f
 
     Raises PipelineError if the model that words answers fails.
     """
-    judged = judge(scorer, [Pair(question, section.context) for section in found])
+    judged = judge(scorer, [Pair(question, section.context) for section in found], hurry=True)
     candidates = tuple(sorted(map(Candidate, found, judged), key=lambda one: -one.judged.p))
     if not candidates or candidates[0].judged.p < threshold:
         return Answer(question, "", "", candidates, threshold, "discriminator")

@@ -30,7 +30,9 @@ class Judgement:
         return min(self.alone, CONTRADICTED) if self.against else self.alone
 
 
-def judge(scorer: Scorer, pairs: Sequence[Pair], step: Callable[[int], None] = lambda _n: None) -> list[Judgement]:
-    """Judge each pair, in order."""
-    alone = scorer.probabilities(pairs, step) if pairs else ()
-    return [Judgement(float(p), contradiction(pair.question, pair.context)) for p, pair in zip(alone, pairs, strict=True)]
+def judge(scorer: Scorer, pairs: Sequence[Pair], step: Callable[[int], None] = lambda _n: None, *, hurry: bool = False) -> list[Judgement]:
+    """Judge each pair, in order; in a `hurry` the discriminator is not asked about what is contradicted."""
+    against = [contradiction(pair.question, pair.context) for pair in pairs]
+    asked = [pair for pair, reason in zip(pairs, against, strict=True) if not (hurry and reason)]
+    alone = iter(scorer.probabilities(asked, step) if asked else ())
+    return [Judgement(CONTRADICTED if hurry and reason else float(next(alone)), reason) for reason in against]

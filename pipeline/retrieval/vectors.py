@@ -1,4 +1,4 @@
-"""The vectors of a run's sentences, made once: half-precision unit vectors on disk, mapped into memory, keyed by content.
+"""The vectors of a run's sentences, made once: half-precision unit vectors on disk, keyed by content; many are mapped into memory.
 
 `search.sqlite` keeps each section's vectors under a hash of its context and of the encoder's name; it is written batch by batch, so that
 what was done when the process ended is done. `search/` holds the same as one array in the order of the sections, for a fast start.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pipeline.retrieval.minilm import MiniLM
+    from pipeline.retrieval.minilm import MiniLM, Vectors
 
     Halves = npt.NDArray[np.float16]
 
@@ -39,7 +39,7 @@ _BUSY_SECONDS = 600.0
 class SentenceVectors:
     """All sentences of all sections: `vectors` (m, 384), and where each section's begin, (n + 1,)."""
 
-    vectors: Halves
+    vectors: Halves | Vectors
     begins: npt.NDArray[np.int64]
 
     def best(self, question: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -50,7 +50,7 @@ class SentenceVectors:
         found = np.full(len(sizes), -1.0, dtype=np.float32)
         if len(self.vectors):
             cosines = np.concatenate(
-                [self.vectors[at : at + _ROWS_AT_ONCE].astype(np.float32) @ question for at in range(0, len(self.vectors), _ROWS_AT_ONCE)]
+                [self.vectors[at : at + _ROWS_AT_ONCE].astype(np.float32, copy=False) @ question for at in range(0, len(self.vectors), _ROWS_AT_ONCE)]
             )
             some = sizes > 0
             found[some] = np.maximum.reduceat(cosines, self.begins[:-1][some])
@@ -136,6 +136,8 @@ def _mapped(folder: Path, made_of: str) -> SentenceVectors | None:
         if path.stat().st_size != int(begins[-1]) * 2 * DIMENSIONS:
             return None
         size = (int(begins[-1]), DIMENSIONS)
-        return SentenceVectors(np.memmap(path, dtype=np.float16, mode="r", shape=size) if size[0] else np.zeros(size, dtype=np.float16), begins)
+        if size[0] <= _ROWS_AT_ONCE:  # few enough to be widened once, not for every question
+            return SentenceVectors(np.fromfile(path, dtype=np.float16).astype(np.float32).reshape(size), begins)
+        return SentenceVectors(np.memmap(path, dtype=np.float16, mode="r", shape=size), begins)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
