@@ -105,7 +105,7 @@ def _served(stack: ExitStack, model: Chosen) -> tuple[str | None, str]:
     if model.folder is None:
         from pipeline.llm.embedded import serve
 
-        endpoint = stack.enter_context(serve(chat=True))
+        endpoint = stack.enter_context(serve(chatting=True))
     else:
         from pipeline.llm.served import serve_model
 

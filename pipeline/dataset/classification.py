@@ -7,6 +7,7 @@ Pure: it takes lines and returns rows and sentences.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _FEW_PER_CLASS, _UNEVEN = 100, 10
 _SHOWN = 60
 _TOO_MANY_CLASSES = 50
+_SIGNS = re.compile(r"\W+\Z")
+_SENTENCE_ENDS = ".!?\"')”’"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +92,15 @@ def explore(found: Sequence[Classified]) -> Explored:
 
 
 def common_ending(texts: Sequence[str]) -> str:
-    """Return what all texts end with (a separator such as "\\n\\n###\\n\\n"), if it holds anything but letters and figures."""
+    """Return what all texts end with (a separator such as "\\n\\n###\\n\\n"), if it is signs, not words."""
     if len(texts) < 2:  # noqa: PLR2004
         return ""
     backwards = [text[::-1] for text in texts]
     low, high = min(backwards), max(backwards)  # what these two share, all share
     shared = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    ending = low[:shared][::-1].lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-    return ending if "\n" in ending or ending.strip(" .!?\"')") else ""
+    signs = _SIGNS.search(low[:shared][::-1])
+    ending = signs[0].lstrip(_SENTENCE_ENDS) if signs else ""
+    return ending if ending.strip() or "\n" in ending else ""
 
 
 def _findings(found: Sequence[Classified], kept: Sequence[Classified], ending: str, repeated: int, contradicting: int) -> list[str]:

@@ -110,11 +110,11 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def serve(adapter: Path | None = None, *, chat: bool = False) -> Iterator[Endpoint]:
+def serve(adapter: Path | None = None, *, chatting: bool = False) -> Iterator[Endpoint]:
     """Serve the embedded model on a free port of 127.0.0.1 while the block runs.
 
-    With an `adapter` (GGUF) it is the model that was fine-tuned here, asked in the chat template that it was trained with; with `chat` the
-    model as it ships is asked in that template, too.
+    With an `adapter` (GGUF) it is the model that was fine-tuned here. That one is asked in the model's own chat template, in which
+    it was trained; so is the bare one if it is to be `chatting`.
 
     Raises ExtraMissing if the `embedded` extra or the weights are not there.
     """
@@ -130,7 +130,7 @@ def serve(adapter: Path | None = None, *, chat: bool = False) -> Iterator[Endpoi
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights)
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
-    if adapter is None and not chat:
+    if adapter is None and not chatting:
         parameters.chat_template = _PLAIN  # it continues a pattern far better than it follows a chat (see prompts.py)
     if adapter is not None:
         parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]

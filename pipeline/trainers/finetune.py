@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pipeline.trainers.tuner import Bookkeeper, Tuner
 
 RANK, ALPHA = 16, 32
-MICRO_CPU, MICRO_GPU = 8, 32  # rows at once; the rest of a batch by accumulation
+MICRO_CPU, MICRO_GPU = 8, 32  # rows at once (16 of the longest need 8 GB for their activations); the rest of a batch by accumulation
 _CHECKPOINTS, _VALIDATIONS, _SAMPLE = 20, 10, 64  # times a training; rows of validation judged each time
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
@@ -131,7 +131,10 @@ def _beginning(job: Job) -> tuple[Base, dict[str, Any]]:
     Raises InputError if that was made for something else.
     """
     if job.begin is None:
-        return open_base(job.model), {}
+        base = open_base(job.model)
+        if base.kind != CAUSAL and job.target == rows.QA:
+            raise InputError("an encoder writes no answers", base.name, "name a causal model, or 'embedded'")
+        return base, {}
     before = read_model_settings(job.begin)
     if before.get("method") not in ("causal", "encoder"):
         raise InputError("--from names a model that can't be trained further", job.begin, "name one that was made with --model or --target qa")
@@ -269,8 +272,6 @@ def _model(job: Job, base: Base) -> Any:
 
     set_seed(job.terms.seed)
     if base.kind != CAUSAL:
-        if job.target == rows.QA:
-            raise InputError("an encoder writes no answers", base.name, "name a causal model, or 'embedded'")
         labels = dict(enumerate(job.classes))
         return AutoModelForSequenceClassification.from_pretrained(
             base.folder, dtype=torch.float32, num_labels=len(job.classes), id2label=labels, label2id={v: k for k, v in labels.items()}
@@ -305,7 +306,7 @@ def _trainer(
     total = _steps(len(train), batch, job.terms.n_epochs)
     arguments = TrainingArguments(
         output_dir=str(work), per_device_train_batch_size=micro, gradient_accumulation_steps=batch // micro,
-        per_device_eval_batch_size=4 * micro if base.kind != CAUSAL else 2 * micro, num_train_epochs=job.terms.n_epochs,
+        per_device_eval_batch_size=2 * micro, num_train_epochs=job.terms.n_epochs,
         learning_rate=terms.learning_rate(base.kind, factor), weight_decay=0.01 if base.kind != CAUSAL else 0.0, max_grad_norm=1.0,
         bf16=bf16_here(), use_cpu=not gpu, seed=job.terms.seed, data_seed=job.terms.seed, eval_strategy="no",
         eval_steps=max(1, total // _VALIDATIONS), save_strategy="steps", save_steps=max(1, total // _CHECKPOINTS), save_total_limit=2,
