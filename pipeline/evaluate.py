@@ -88,6 +88,8 @@ def main(
     if entry:
         return _outcome(run, name, entry["counts"], [f"{run.stage}: nothing to do, it is there already (--force does it anew)"])
     scorer = load_scorer(folder)
+    if dataset is not None:
+        _warn_of_training_rows(run, folder, dataset, asked.inputs["dataset"])
     limit = scorer.threshold if threshold is None else threshold
     systems, judged = _judge(run, asked, scorer, limit, folder, _wanted(run, model))
     metrics = _metrics(asked, systems, seed) | {"threshold": limit, "threshold_chosen_on": _chosen_on(folder) if threshold is None else "--threshold"}
@@ -133,6 +135,12 @@ def _hashes(folder: Path) -> dict[str, str]:
     from pipeline.store import sha256_of
 
     return {f"discriminator {name}": sha256_of(folder / name) for name in _HASHED if (folder / name).is_file()}
+
+
+def _warn_of_training_rows(run: Run, model: Path, dataset: Path, digest: str) -> None:
+    """Say so if a model's settings name the very file that it is to be judged on."""
+    if digest in json.dumps(_read(model / "settings.json")):
+        run.say(f"evaluate: {model.name} was trained on {dataset.name} (or validated): these figures are too good")
 
 
 def _name(given: str | None, *parts: str) -> str:
@@ -394,6 +402,7 @@ def _classifier(run: Run, classifier: str, dataset: Path | None, name: str | Non
     if entry:
         return _outcome(run, name, entry["counts"], [f"{run.stage}: nothing to do, it is there already (--force does it anew)"])
     model = load_classifier(source)
+    _warn_of_training_rows(run, source, dataset, inputs["dataset"])
     unknown = next((at for at, row in enumerate(rows, 1) if row.label not in model.classes), None)
     if unknown:
         raise InputError(
