@@ -33,8 +33,9 @@ demo: install ## wiki pages → dataset → discriminator → report, on the bun
 	$(BIN)/python -m pipeline.create_qa --import data/sample/qa.csv --data $(RUN)
 	$(BIN)/python -m pipeline.create_qa --model embedded --limit 40 --data $(RUN)
 	$(BIN)/python -m pipeline.train --data $(RUN)
+	$(BIN)/python -m pipeline.evaluate --data $(RUN)
 	$(BIN)/python -m pipeline.ask "Who defeated Teddy Riner at the 2020 Summer Olympics?" --data $(RUN)
-	$(BIN)/python -m pipeline.ask "Who won the women's marathon at the 2048 Summer Olympics?" --data $(RUN)
+	$(BIN)/python -m pipeline.ask "How much did a ticket for the opening ceremony of the 2020 Summer Olympics cost?" --data $(RUN)
 	$(BIN)/python -m pipeline.report --data $(RUN)
 
 test: install finetune ## lint, types, layers and tests

@@ -18,7 +18,7 @@ from pipeline.store import RunFolder, read_rows
 
 DEMO_SECONDS = 1200
 README = (ROOT / "README.md").read_text("utf-8")
-EXEMPT = {f"{name}.sqlite{end}" for name in ("ledger", "crawl") for end in ("", "-wal", "-shm")} | {"manifest.json"}
+EXEMPT = {f"{name}.sqlite{end}" for name in ("ledger", "crawl", "vectors") for end in ("", "-wal", "-shm")} | {"manifest.json"}
 
 
 def demo(folder: Path) -> str:
