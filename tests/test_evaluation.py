@@ -164,6 +164,7 @@ def test_every_system_is_measured_alike_and_the_trivial_ones_are_what_they_are()
         ("Who won the men’s 100 metres?", "Women's 100 metres\n\nElaine Thompson-Herah won.", "it is about women, not men"),
         ("Who won the 2016 final?", "Final at the 2020 Summer Olympics\n\nAs in 2016, Brazil won.", ""),
         ("How many women swam in 2020?", "Swimming 2020\n\nMen and women swam: 400 and 410.", ""),
+        ("What drew attention to solar power in the 1970s?", "Solar power\n\nThe oil embargo of 1973 did.", ""),
         ("When was it built?", "A bridge\n\nIt was built in 1958.", ""),
     ],
 )  # fmt: skip
