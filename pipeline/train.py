@@ -1,13 +1,24 @@
-"""python -m pipeline.train [--trainer local|none] [--negatives KIND=N,...] [--verify rules|none] [--seed N] [--data DIR]
+"""python -m pipeline.train [--target discriminator|qa|both|classifier] [--model NAME_OR_FOLDER] [--negatives KIND=N,...] [--data DIR]
 
 Questions and answers → positives and adversarial negatives ("no sufficient context"), split by page → training
-files → a discriminator trained here, measured by kind of negative beside a baseline that needs no model.
+files → models trained here: a discriminator, a QA model that declines, a classifier; measured beside a baseline
+that needs no model.
 
 Examples
   python -m pipeline.train
-      the measured mix of negatives, the light discriminator in seconds
+      the measured mix of negatives, the light discriminator in seconds, without torch
   python -m pipeline.train --negatives random=1,similar=3 --trainer none
       other negatives, files alone
+  python -m pipeline.train --target qa --max-minutes 30
+      the embedded model learns to answer and to decline (LoRA; extra 'finetune')
+  python -m pipeline.train --target discriminator --model ./MiniLM --n-epochs 8
+      an encoder with a head, or a causal model with a LoRA that says yes or no
+  python -m pipeline.train --target qa --from smollm2-135m:ft-qa-2026-11-22-16-40-00 --file mine.jsonl
+      go on from an earlier model, with rows of your own added
+  python -m pipeline.train --target classifier --file data/sample/sport_news.jsonl
+      any prompts and completions: looked through, trained, measured
+
+Killed, the same command goes on from its last checkpoint; finished, it does nothing (--force does it anew).
 
 Kinds of negatives (a negative's context comes from a page of the same split)
   random            a section of another page
@@ -23,7 +34,9 @@ Writes, in the run folder
   train/squad/{train,validation,test}.json            SQuAD 2.0; aligned.jsonl: answers that are not verbatim, and those left out
   train/hf/                                           a folder for datasets.load_dataset, with its dataset card
   train/statistics.md, .json                          counts, lengths, word counting, what was verified and dropped, leaks
-  models/discriminator/                               model.json, metrics.json, results.csv, settings.json
+  models/discriminator/                               the light one: model.json, metrics.json, results.csv, settings.json
+  models/NAME/                                        a fine-tuned one: weights, settings.json (data hashes, versions, seconds, memory),
+                                                      metrics.json, results.csv (a row a step), curves as PNG
 """
 
 from __future__ import annotations
@@ -225,7 +238,7 @@ def _fine_tuned(run: Run, targets: tuple[str, ...], wish: Asked, made: cli.Outco
     folder = run.folder.models
     for target in targets:
         watch = functools.partial(run.progress, what=f"fine-tuning: {target}", unit="step")
-        tuned = fine_tune(target, examples, _wish(run, wish), made_of, run.folder.models, datetime.now(), watch, force=run.force)  # noqa: DTZ005 (names are in local time)
+        tuned = fine_tune(target, examples, _wish(run, wish), made_of, run.folder.models, datetime.now(), watch, run.say, force=run.force)  # noqa: DTZ005 (names are in local time)
         folder, counts[target] = tuned.folder, {"model": tuned.name, **_figures(tuned)}
         lines += _told(target, tuned)
     name = shlex.quote(folder.name)
@@ -239,8 +252,8 @@ def _examples_hash(run: Run, made: cli.Outcome | None) -> dict[str, str]:
 
 
 def _wish(run: Run, wish: Asked) -> Wish:
-    from pipeline.trainers.finetune import Terms
     from pipeline.trainers.runs import Wish
+    from pipeline.trainers.training import Terms
 
     terms = Terms(wish.n_epochs, wish.batch_size, wish.learning_rate_multiplier, wish.max_minutes, wish.seed)
     begin = run.folder.model(wish.begin) if wish.begin else None
@@ -271,7 +284,7 @@ def _told(target: str, tuned: Tuned) -> list[str]:
     )
     if "classification" in m:
         lines.append("  on validation: " + _listed(m["classification"]))
-    return [*lines, *map("  ".__add__, tuned.notes), *(_table(m, tuned.folder) if "test" in m else [])]
+    return [*lines, *(_table(m, tuned.folder) if "test" in m else [])]
 
 
 def _listed(measures: Mapping[str, float | None]) -> str:
@@ -295,7 +308,7 @@ def _classifier(run: Run, wish: Asked) -> cli.Outcome:
     made_of, now = {"inputs": _hashes(wish)}, datetime.now()  # noqa: DTZ005 (names are in local time)
     if wish.model or wish.begin:
         watch = functools.partial(run.progress, what="fine-tuning: classifier", unit="step")
-        tuned = classify.fine_tune(prepared, _wish(run, wish), betas, made_of, run.folder.models, now, watch, force=run.force)
+        tuned = classify.fine_tune(prepared, _wish(run, wish), betas, made_of, run.folder.models, now, watch, run.say, force=run.force)
         folder, counts["classifier"] = tuned.folder, {"model": tuned.name, **_figures(tuned)}
         lines += _told("classifier", tuned)
     else:

@@ -24,7 +24,6 @@ from pipeline.trainers.rows import QA, Encoded, Row
 from pipeline.trainers.saved import load_classifier, load_scorer
 
 NAME = re.compile(r"llama:ft-[a-z]+-\d{4}(-\d\d){5}")
-OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +49,7 @@ def arguments(model: Path, folder: Path, target: str = "qa", epochs: int = 12) -
 
 def tuned(target: str, model: Path, folder: Path, *more: str) -> Result:
     folder.mkdir(exist_ok=True)
-    return run("train", *arguments(model, folder, target), *more, **OFFLINE)
+    return run("train", *arguments(model, folder, target), *more, HF_HUB_OFFLINE="1")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def wait_for_a_checkpoint(models: Path, process: subprocess.Popen[bytes]) -> Non
 
 def test_killed_it_goes_on_from_the_checkpoint_and_ends_as_without(answering: tuple[Path, Result], llama: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "pipeline.train", *arguments(llama, tmp_path)]
-    process = subprocess.Popen(line, cwd=ROOT, env=environment(**OFFLINE), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(line, cwd=ROOT, env=environment(HF_HUB_OFFLINE="1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for_a_checkpoint(tmp_path / "run" / "models", process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -142,7 +141,7 @@ def test_minutes_end_a_training_with_a_model_that_can_be_used(llama: Path, tmp_p
 
 
 def test_an_encoder_becomes_a_discriminator_that_learns_its_rows_and_reads_long_contexts(bert: Path, tmp_path: Path) -> None:
-    result = run("train", *arguments(bert, tmp_path, "discriminator", epochs=40), "--json", **OFFLINE)
+    result = run("train", *arguments(bert, tmp_path, "discriminator", epochs=40), "--json", HF_HUB_OFFLINE="1")
     assert result.code == 0, result.err
     folder = Path(result.json["path"])
     lines = rows_of(folder)
@@ -167,7 +166,7 @@ def test_an_encoder_becomes_a_discriminator_that_learns_its_rows_and_reads_long_
 def test_going_on_from_an_earlier_model_begins_where_that_one_ended(answering: tuple[Path, Result], tmp_path: Path) -> None:
     train, validation = files(tmp_path)
     given = ["--from", answering[0], "--target", "qa", "--file", train, "--validation-file", validation, "--data", tmp_path / "run"]
-    result = run("train", *given, "--n-epochs", "1", "--batch-size", "4", "--suffix", "more", "--json", **OFFLINE)
+    result = run("train", *given, "--n-epochs", "1", "--batch-size", "4", "--suffix", "more", "--json", HF_HUB_OFFLINE="1")
     assert result.code == 0, result.err
     assert result.json["counts"]["qa"]["model"].startswith("llama:ft-more-")
     first = float(rows_of(Path(result.json["path"]))[0]["training_loss"])
@@ -176,7 +175,9 @@ def test_going_on_from_an_earlier_model_begins_where_that_one_ended(answering: t
 
 def test_validation_rows_among_the_training_rows_are_named(llama: Path, tmp_path: Path) -> None:
     train, _ = files(tmp_path)
-    result = run("train", "--target", "qa", "--model", llama, "--file", train, "--validation-file", train, "--data", tmp_path / "run", **OFFLINE)
+    result = run(
+        "train", "--target", "qa", "--model", llama, "--file", train, "--validation-file", train, "--data", tmp_path / "run", HF_HUB_OFFLINE="1"
+    )
     assert result.code == 1
     assert "8 validation rows are among the training rows" in result.errors[0]
     assert "Who painted the shed?" in result.errors[0]
@@ -190,7 +191,7 @@ def test_what_is_no_model_is_a_sentence(bert: Path, tmp_path: Path) -> None:
         ("someone/no-such-model", "neither a folder nor to be had from the hub"), (str(bert), "an encoder writes no answers"),
     ]  # fmt: skip
     for model, said in cases:
-        result = run("train", "--target", "qa", "--model", model, "--file", train, "--data", tmp_path / "run", **OFFLINE)
+        result = run("train", "--target", "qa", "--model", model, "--file", train, "--data", tmp_path / "run", HF_HUB_OFFLINE="1")
         assert result.code == 1
         assert len(result.errors) == 1
         assert said in result.errors[0]
@@ -232,7 +233,7 @@ def test_without_the_extra_a_sentence_says_what_to_install(llama: Path, tmp_path
         "--data",
         str(tmp_path / "run"),
     ]
-    env = environment(PYTHONPATH=f"{ROOT}{os.pathsep}{visible}", **OFFLINE)
+    env = environment(PYTHONPATH=f"{ROOT}{os.pathsep}{visible}", HF_HUB_OFFLINE="1")
     done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "needs the extra 'finetune' – peft" in done.stderr

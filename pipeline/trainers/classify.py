@@ -14,7 +14,7 @@ from pipeline.store import storage_error, write_json, write_text
 from pipeline.trainers import light_classifier, results, rows, terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -112,16 +112,26 @@ def train_light(
 
 
 def fine_tune(
-    prepared: Prepared, wish: Wish, betas: tuple[float, ...], made_of: dict[str, Any], models: Path, now: datetime, watch: Watch, *, force: bool
+    prepared: Prepared,
+    wish: Wish,
+    betas: tuple[float, ...],
+    made_of: dict[str, Any],
+    models: Path,
+    now: datetime,
+    watch: Watch,
+    say: Callable[[str], None],
+    *,
+    force: bool,
 ) -> Tuned:
     """Fine-tune an encoder or a causal model on the prepared rows; return what `finetune.tune` returns."""
-    from pipeline.trainers.finetune import Job, tune
+    from pipeline.trainers.finetune import tune
+    from pipeline.trainers.training import Job
 
     job = Job(
         rows.CLASSIFIER, wish.model, wish.begin, prepared.classes, [_row(r) for r in prepared.train], [_row(r) for r in prepared.validation],
         wish.terms, wish.suffix or rows.CLASSIFIER, betas, wish.track, made_of, {"prompt_ending": prepared.explored.ending},
     )  # fmt: skip
-    return tune(job, models, now, watch, force=force)
+    return tune(job, models, now, watch, say, force=force)
 
 
 def betas_of(text: str) -> tuple[float, ...]:

@@ -33,6 +33,7 @@ def _any(lines: Sequence[Mapping[str, float | None]], names: Sequence[str]) -> b
 
 def _plot(lines: Sequence[Mapping[str, float | None]], title: str, names: Sequence[str], path: Path) -> Path:
     from matplotlib.figure import Figure  # without pyplot: no window, no state
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
@@ -43,7 +44,7 @@ def _plot(lines: Sequence[Mapping[str, float | None]], title: str, names: Sequen
     axes.set(title=title, xlabel="step", ylabel="cross-entropy" if "loss" in names[0] else "share")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if "loss" not in names[0]:
         axes.set_ylim(-0.02, 1.02)
     axes.legend(frameon=False)

@@ -10,10 +10,11 @@ from pipeline.dataset.given import read_dataset
 from pipeline.errors import InputError
 from pipeline.records import SPLITS, Example
 from pipeline.trainers import rows, terms
-from pipeline.trainers.finetune import Job, Terms, Tuned, tune
+from pipeline.trainers.finetune import Tuned, tune
+from pipeline.trainers.training import Job, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -72,7 +73,16 @@ def _set_aside(given: Sequence[Example]) -> tuple[list[Example], list[Example]]:
 
 
 def fine_tune(
-    target: str, examples: Sequence[Example], wish: Wish, made_of: dict[str, Any], models: Path, now: datetime, watch: Watch, *, force: bool
+    target: str,
+    examples: Sequence[Example],
+    wish: Wish,
+    made_of: dict[str, Any],
+    models: Path,
+    now: datetime,
+    watch: Watch,
+    say: Callable[[str], None],
+    *,
+    force: bool,
 ) -> Tuned:
     """Train a discriminator or a QA model on the train split; measure a discriminator by kind on validation and test.
 
@@ -98,7 +108,7 @@ def fine_tune(
     def measure(folder: Path) -> dict[str, Any]:
         return measured_by_kind(folder, examples) if target == rows.DISCRIMINATOR else {}
 
-    return tune(job, models, now, watch, measure, force=force)
+    return tune(job, models, now, watch, say, measure, force=force)
 
 
 def measured_by_kind(folder: Path, examples: Sequence[Example]) -> dict[str, Any]:

@@ -144,6 +144,7 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
         self.causal, self.said, self.clock = causal, list(said), clock
         self.tally = Tally()
         self.total_steps = 1
+        self.rate: Any = None
         collate = collate_causal if causal else collate_pairs
         super().__init__(data_collator=lambda rows: collate(rows, pad), **more)
         self.model_accepts_loss_kwargs = False  # the mean of a batch is the mean of its completions
@@ -183,7 +184,7 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Return a rate that rises over the first steps and then falls in a line to nothing, by steps or by the clock."""
-        if self.lr_scheduler is None:
+        if self.rate is None:
             self.total_steps = num_training_steps
             warm = max(1, min(_WARM_STEPS, round(_WARM_SHARE * num_training_steps)))
             clock = self.clock
@@ -191,8 +192,8 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
             def factor(step: int) -> float:
                 return min(1.0, (step + 1) / warm) * max(0.0, 1.0 - max(step / max(1, num_training_steps), clock.share))
 
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
-        return self.lr_scheduler
+            self.rate = self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        return self.rate
 
     @torch.no_grad()
     def judge(self, rows: Sequence[Encoded], step: Callable[[int], None] = lambda _n: None) -> tuple[Tally, np.ndarray[Any, Any]]:
