@@ -93,6 +93,9 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=30)
     given = parser.parse_args()
     folder = RunFolder(given.data.resolve())
+    if not folder.qa.is_file() or not folder.discriminator.is_dir():
+        print(f"there is no trained discriminator in {given.data}: run `make demo`, or name a run folder")
+        return
     asked = [row.question for row in each_qa(folder.qa)]
     step = max(1, len(asked) // given.questions)
     cold(folder.root, asked[0])

@@ -88,9 +88,13 @@ def end_to_end(folder: RunFolder, search: Search, asked: list[tuple[str, Section
 def main() -> None:
     """Read the arguments and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a run folder with sections and questions")
+    demo = Path(__file__).resolve().parent.parent / "data" / "demo"
+    parser.add_argument("data", type=Path, nargs="?", default=demo, help="a run folder with sections and questions (default: the demo's)")
     parser.add_argument("--end-to-end", type=int, default=0, metavar="N")
     given = parser.parse_args()
+    if not RunFolder(given.data).qa.is_file():
+        print(f"there are no questions in {given.data}: run `make demo`, or name a run folder")
+        return
     folder, encoder = RunFolder(given.data), MiniLM()
     sections = read_sections(folder.sections)
     by_id = {s.section_id: s for s in sections}
