@@ -107,7 +107,8 @@ def test_the_readmes_offline_commands_run_as_they_stand(tmp_path: Path) -> None:
     offline = [
         line
         for line in commands_of(README)
-        if "--source sample" in line or "--import data/sample" in line or "pipeline.train" in line or "pipeline.ask" in line
+        if ("--source sample" in line or "--import data/sample" in line or "pipeline.train" in line or "pipeline.ask" in line)
+        and not ("--target qa" in line or "./" in line)  # half an hour, or a model of one's own: test_finetune
     ]
     assert [re.search(r"pipeline\.(\w+)", line)[1] for line in offline][:4] == ["collect", "create_qa", "train", "ask"]  # type: ignore[index]
     for line in offline:

@@ -18,6 +18,7 @@ import tiny
 from conftest import ROOT, Result, environment, run
 
 from pipeline.errors import InputError, StorageError
+from pipeline.llm.bases import quietly
 from pipeline.trainers.discriminator import Pair
 from pipeline.trainers.results import TRAINING, VALIDATION
 from pipeline.trainers.rows import QA, Encoded, Row
@@ -294,3 +295,28 @@ def test_the_loss_is_that_of_the_completion_and_its_end_alone(llama: Path) -> No
     assert encoded is not None
     assert words.decode(encoded.ids[-encoded.n_completion :]) == "Cleo<|im_end|>"
     assert words.decode(encoded.ids[: -encoded.n_completion]).endswith("Question: Who won?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_activations_that_are_computed_twice_change_no_gradient(llama: Path, tmp_path: Path) -> None:
+    """A batch of more than 1,600 tokens is computed twice; the same rows in two batches are not."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, TrainingArguments
+
+    from pipeline.trainers.tuner import Clock, Tuner, collate_causal
+
+    rows = [Encoded(tuple(5 + (at * n) % 400 for at in range(450)), 6, -1) for n in (1, 3, 7, 11)]
+    with quietly():
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(llama), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[])
+    tuner = Tuner(causal=True, said=(), clock=Clock(None), pad=0, model=model, args=arguments, train_dataset=rows)
+    grads = []
+    model.train()  # as the Trainer does
+    for batches in ([rows], [rows[:2], rows[2:]]):
+        model.zero_grad()
+        for batch in batches:
+            (tuner.compute_loss(model, collate_causal(batch, 0)) / len(batches)).backward()
+        assert tuner.remembers == (len(batches) == 2)
+        grads.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert torch.allclose(*grads, atol=1e-6)
+    assert float(grads[0].abs().max()) > 0

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _GROUP = 32  # batches that are sorted by length together
 _WARM_STEPS, _WARM_SHARE = 30, 0.1
 _IGNORED = -100
+_REMEMBERED = 1600  # tokens in a batch: a LoRA keeps some 3 MB of activations for each, so beyond that they are computed twice
 CLOCKS = "clock.json"
 
 
@@ -145,6 +146,7 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
         self.tally = Tally()
         self.total_steps = 1
         self.rate: Any = None
+        self.remembers = True
         collate = collate_causal if causal else collate_pairs
         super().__init__(data_collator=lambda rows: collate(rows, pad), **more)
         self.model_accepts_loss_kwargs = False  # the mean of a batch is the mean of its completions
@@ -156,8 +158,16 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Return the loss of a batch, and count what it got right."""
+        if self.causal:
+            self._remember(model, activations=inputs["input_ids"].numel() <= _REMEMBERED)
         loss, _ = self.judged(model, inputs, self.tally)
         return (loss, {}) if return_outputs else loss
+
+    def _remember(self, model: Any, *, activations: bool) -> None:
+        """Keep a batch's activations for the way back, or compute them a second time (Chen et al. 2016, arXiv:1604.06174)."""
+        if activations != self.remembers:
+            (model.activation_checkpointing_disable if activations else model.activation_checkpointing_enable)()
+            self.remembers = activations
 
     def judged(self, model: Any, batch: dict[str, torch.Tensor], tally: Tally) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return loss and class logits (b, k) of a batch (None where there are no classes); add to the tally."""
