@@ -1,4 +1,4 @@
-"""python -m pipeline.train [--trainer local|none] [--negatives KIND=N,...] [--verify rules|none] [--seed N] [--data DIR]
+"""python -m pipeline.train [--trainer local|none] [--negatives KIND=N,...] [--verify rules|model|none] [--model NAME] [--seed N] [--data DIR]
 
 Questions and answers → positives and adversarial negatives ("no sufficient context"), split by page → training
 files → a discriminator trained here, measured by kind of negative beside a baseline that needs no model.
@@ -8,6 +8,8 @@ Examples
       the measured mix of negatives, the light discriminator in seconds
   python -m pipeline.train --negatives random=1,similar=3 --trainer none
       other negatives, files alone
+  OPENAI_API_KEY=… python -m pipeline.train --verify model --model gpt-5-mini --max-cost 5
+      a model is asked on each negative that passes the rules, and must decline
 
 Kinds of negatives (a negative's context comes from a page of the same split)
   random            a section of another page
@@ -15,6 +17,10 @@ Kinds of negatives (a negative's context comes from a page of the same split)
   similar           what BM25 and MiniLM find for the question on other pages
   altered_question  the true context; a year, number, name or place of the question exchanged for another
   evidence_removed  the true context without the sentences that carry the answer
+
+--model, --base-url, --concurrency, --timeout, --max-cost, --max-total-tokens and --prices are for --verify model, as in create_qa: the embedded model
+where no key is set, replies in ledger.sqlite before they are read, and the same command goes on after a kill and pays for none twice.
+What an earlier run wrote is removed before anything new is written: after a kill nothing old stands beside it.
 
 Writes, in the run folder
   examples.parquet, dropped_examples.parquet          with how each label was verified, and what was dropped why
@@ -34,6 +40,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
+from pipeline.engines.calls import progress_of
 from pipeline.errors import InputError
 from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, Section
 
@@ -46,7 +53,9 @@ if TYPE_CHECKING:
 
     from pipeline.cli import Run
     from pipeline.dataset.formats.squad import Span
+    from pipeline.engines.second_reader import Reader
     from pipeline.negatives.make import Made
+    from pipeline.negatives.second_reading import Reread
     from pipeline.retrieval.minilm import MiniLM
 
 _AMOUNT = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
@@ -59,16 +68,26 @@ NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 @settings.negatives
 @settings.verify
 @settings.seed
-def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.Outcome:
+@settings.model
+@settings.base_url
+@settings.concurrency
+@settings.timeout
+@settings.max_cost
+@settings.max_total_tokens
+@settings.prices
+def main(run: Run, trainer: str, negatives: str, verify: str, seed: int, **calling: Any) -> cli.Outcome:
     """Questions and answers → adversarial examples → training files → a discriminator, measured."""
     from pipeline.dataset.formats.squad import span_of
+    from pipeline.engines.second_reader import reader_for
+    from pipeline.negatives.second_reading import counted_by_model, sentences_about
     from pipeline.sources.given import read_qa, read_sections
     from pipeline.store import sha256_of, write_rows
 
     wanted = parse_negatives(negatives)
     run.require("create_qa")
     inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa)}
-    chosen = {"trainer": trainer, "negatives": wanted, "verify": verify, "seed": seed}
+    reader = reader_for(**calling) if verify == "model" else None
+    chosen = {"trainer": trainer, "negatives": wanted, "verify": verify, "seed": seed, **(reader.settings if reader else {})}
     entry = run.is_current(inputs, chosen)
     if entry:
         return _outcome(run, entry["counts"], ["train: nothing to do, examples and models are there already (--force does it anew)"], trainer)
@@ -77,7 +96,9 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
     made = _examples(run, rows, sections, wanted, verify, trainer, seed)
     if not made.examples:
         raise InputError("no row of qa.parquet belongs to a section of this run", run.folder.qa, "run create_qa again")
+    reread = _read_again(run, made, rows, reader) if reader else None
     run.folder.unfinish("train", "report")
+    run.folder.remove_examples()
     write_rows(run.folder.examples, Example, made.examples)
     write_rows(run.folder.dropped_examples, DroppedExample, made.dropped)
     by_id = {section.section_id: section for section in sections}
@@ -85,16 +106,36 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
     files, notices = write_training_files(run.folder.training, made.examples, by_id, spans)
     counts = _counts(made)
     lines = [f"train: {_sentence(counts)} → {run.folder.examples}", *notices]
+    if reread:
+        counts["verified_by_model"] = counted_by_model(reread)
+        lines += sentences_about(reread)
     metrics: dict[str, Any] = {}
     if trainer == "local":
         metrics = _train_discriminator(run, made.examples, seed, chosen, inputs)
         counts["discriminator"] = metrics["test"]["discriminator"]
         lines += _table(metrics, run.folder.discriminator)
+        lines += filter(None, [metrics["threshold_warning"]])
     described, leaks = write_descriptions(run, made, by_id, {row.qa_id: row.section_id for row in rows}, spans, metrics)
     files, lines = [*files, *described], [*lines, *leaks, f"statistics → {run.folder.training / 'statistics.md'}"]
     outcome = _outcome(run, counts, lines, trainer, files)
-    cli.finish(run, outcome, inputs, chosen, {})
+    cli.finish(run, outcome, inputs, chosen, reader.cost if reader else {})
     return outcome
+
+
+def _read_again(run: Run, made: Made, rows: list[QA], reader: Reader) -> Reread:
+    """Ask a model on each negative that passed the rules; change `made` by what it says."""
+    from pipeline.engines.second_reader import known_of, read_all
+    from pipeline.negatives.second_reading import settle
+
+    if reader.calls.embedded:
+        run.say(f"train: negatives are read by the embedded model {reader.model} (small: it answers much that it should not)")
+    negatives = [e for e in made.examples if e.kind != "positive"]
+    with run.progress(len(negatives), "verifying", "negative") as bar:
+        said = read_all(negatives, reader.model, reader.calls, run.folder.ledger, run.say, lambda client: bar.step(1, **progress_of(client.budget)))
+    known = known_of((e for e in made.examples if e.kind == "positive"), reader.model, run.folder.ledger)
+    reread = settle(made, {row.qa_id: row.answer for row in rows}, said, reader.model)
+    reread.positives_known, reread.positives_declined = len(known), sum(one.declined for one in known)
+    return reread
 
 
 def parse_negatives(text: str) -> dict[str, float]:
@@ -116,7 +157,7 @@ def _examples(run: Run, rows: list[QA], sections: list[Section], wanted: Mapping
 
     encoder = _encoder(run, trainer)
     with run.progress(len(rows), "examples", "question") as bar:
-        return make_examples(rows, sections, wanted, verify == "rules", encoder.sentence_vectors if encoder else None, seed, bar.step)
+        return make_examples(rows, sections, wanted, verify != "none", encoder.sentence_vectors if encoder else None, seed, bar.step)
 
 
 def _encoder(run: Run, trainer: str) -> MiniLM | None:
@@ -215,7 +256,7 @@ def _language_of_the_topic(run: Run) -> list[str]:
 def _train_discriminator(run: Run, examples: list[Example], seed: int, chosen: dict[str, Any], inputs: dict[str, str]) -> dict[str, Any]:
     from dataclasses import replace
 
-    from pipeline.evaluation.metrics import choose_threshold
+    from pipeline.evaluation.metrics import choose_threshold, judge_of, threshold_warning
     from pipeline.retrieval.minilm import MiniLM
     from pipeline.store import write_json, write_text
     from pipeline.text.lexical import Idf
@@ -231,11 +272,12 @@ def _train_discriminator(run: Run, examples: list[Example], seed: int, chosen: d
     base = FEATURES.index("idf_overlap")
     scores = {"discriminator": {s: model.probabilities(m) for s, m in matrices.items()}, "idf_overlap": {s: m[:, base] for s, m in matrices.items()}}
     # chosen on validation, never on test; a run too small to have both classes there chooses on train
-    judge = "validation" if len({e.answerable for e in parts["validation"]}) == 2 else "train"  # noqa: PLR2004
+    answerable = {split: [e.answerable for e in rows] for split, rows in parts.items()}
+    judge = judge_of(answerable)
     truth = [e.answerable for e in parts[judge]]
     thresholds = {name: choose_threshold(truth, by_split[judge]) for name, by_split in scores.items()}
     model = replace(model, threshold=thresholds["discriminator"])
-    metrics = _measure(parts, scores, thresholds, judge)
+    metrics = {"threshold_warning": threshold_warning(answerable), **_measure(parts, scores, thresholds, judge)}
     folder = run.folder.discriminator
     model.save(folder)
     write_json(folder / "metrics.json", metrics)

@@ -12,6 +12,7 @@ from pipeline.dataset.splits import NEAR_DUPLICATE, Splits, assign
 from pipeline.negatives import altered_question, evidence_removed, same_page, similar
 from pipeline.negatives import random as random_kind
 from pipeline.negatives.pool import Asked, Offer, Pool
+from pipeline.negatives.second_reading import NOT_AVAILABLE, SECOND_POSITIVES
 from pipeline.negatives.values import Values
 from pipeline.negatives.verify import Answers, Passed, negative_or_not, removed_or_not, said
 from pipeline.records import SPLITS, DroppedExample, Example, Rejected
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from pipeline.negatives.verify import Embed
     from pipeline.records import QA, Section
 
-NOT_AVAILABLE = "not_available"
 _SEARCHED = 2 * similar.DEPTH  # the own page's sections are among what is found
 _SURELY_READ = 3  # of the candidates found
-_SECOND_POSITIVES = 2  # contexts besides its own that one question may answer from
 
 
 @dataclass(slots=True)
@@ -186,7 +185,7 @@ class _Taking:
             score = verdict.score if self.place.verify else None
             self.made.examples.append(negative(row, section, split, kind, how, score, offer.question, offer.plausible))
             return 1
-        if isinstance(verdict, Answers) and self.seconds < _SECOND_POSITIVES:
+        if isinstance(verdict, Answers) and self.seconds < SECOND_POSITIVES:
             self.seconds += 1
             self.made.examples.append(second_positive(row, section, split, kind, verdict.evidence))
         else:
