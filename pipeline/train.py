@@ -163,10 +163,10 @@ def _examples(run: Run, rows: list[QA], sections: list[Section], wanted: Mapping
 def _encoder(run: Run, trainer: str) -> MiniLM | None:
     """Return the encoder; without the extra, files can still be made, by rules and BM25 alone."""
     from pipeline.errors import ExtraMissing
-    from pipeline.retrieval.minilm import MiniLM
+    from pipeline.retrieval.minilm import encoder
 
     try:
-        return MiniLM()
+        return encoder()
     except ExtraMissing:
         if trainer == "local":
             raise
@@ -233,7 +233,8 @@ def write_descriptions(
     from pipeline.store import read_rows, write_json, write_text
 
     found = leaks(made.examples, {section_id: section.title for section_id, section in sections.items()}, home)
-    figures = statistics(made.examples, made.dropped, spans, found, overlap_by_split(made.examples))
+    notes = [note for note in (metrics.get("threshold_warning"),) if note]
+    figures = statistics(made.examples, made.dropped, spans, found, overlap_by_split(made.examples), notes)
     pages = [page for page in (read_rows(run.folder.pages, Page) if run.folder.pages.is_file() else []) if page.status == "kept"]
     about = card.About(pages, card.languages_of(pages) or _language_of_the_topic(run), metrics)
     folder = run.folder.training
@@ -257,7 +258,7 @@ def _train_discriminator(run: Run, examples: list[Example], seed: int, chosen: d
     from dataclasses import replace
 
     from pipeline.evaluation.metrics import choose_threshold, judge_of, threshold_warning
-    from pipeline.retrieval.minilm import MiniLM
+    from pipeline.retrieval.minilm import encoder as shared
     from pipeline.store import write_json, write_text
     from pipeline.text.lexical import Idf
     from pipeline.trainers.discriminator import FEATURES, Pair, features, fit, texts_of
@@ -265,7 +266,7 @@ def _train_discriminator(run: Run, examples: list[Example], seed: int, chosen: d
     parts = {split: [e for e in examples if e.split == split] for split in SPLITS}
     pairs = {split: [Pair(e.question, e.context) for e in rows] for split, rows in parts.items()}
     idf = Idf.of(sorted({e.context for e in parts["train"]}))
-    encoder = MiniLM()
+    encoder = shared()
     with run.progress(sum(texts_of(p) for p in pairs.values()), "embedding", "text") as bar:
         matrices = {split: features(p, idf, encoder, bar.step) for split, p in pairs.items()}
     model = fit(matrices["train"], [e.answerable for e in parts["train"]], idf, seed)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import ROOT, environment, run
 from sklearn.metrics import roc_auc_score
 
 from pipeline.dataset.splits import split_of
@@ -254,6 +258,63 @@ def test_the_trained_discriminator_beats_counting_words_on_altered_questions(tra
     metrics = json.loads((trained / "models" / "discriminator" / "metrics.json").read_text("utf-8"))["test"]
     assert metrics["discriminator"]["altered_question"]["auroc"] > metrics["idf_overlap"]["altered_question"]["auroc"]
     assert metrics["by_source"].keys() == {"written"}
+
+
+@pytest.fixture
+def one_page(collected: Path, tmp_path: Path) -> Path:
+    """A run folder with the questions of a single page: all in train."""
+    folder, rows = tmp_path / "one", csv.DictReader((ROOT / "data/sample/qa.csv").open(encoding="utf-8"))
+    shutil.copytree(collected, folder)
+    first, *more = list(rows)
+    with (tmp_path / "one.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(first))
+        writer.writeheader()
+        writer.writerows([first, *(row for row in more if row["title"] == first["title"])])
+    assert run("create_qa", "--import", tmp_path / "one.csv", "--data", folder).code == 0
+    return folder
+
+
+def test_a_threshold_that_could_not_be_chosen_on_validation_is_warned_of_wherever_figures_stand(one_page: Path) -> None:
+    result = run("train", "--data", one_page)
+    warning = "the threshold was chosen on train – validation has 0 answerable and 0 unanswerable examples"
+    assert f"warning: {warning}" in result.out
+    assert warning in (one_page / "train" / "statistics.md").read_text("utf-8")
+    metrics = json.loads((one_page / "models" / "discriminator" / "metrics.json").read_text("utf-8"))
+    assert metrics["threshold_chosen_on"] == "train"
+    assert warning in metrics["threshold_warning"]
+
+
+def test_no_warning_where_the_threshold_was_chosen_on_validation(trained: Path) -> None:
+    assert "chosen on train" not in (trained / "train" / "statistics.md").read_text("utf-8")
+    assert json.loads((trained / "models" / "discriminator" / "metrics.json").read_text("utf-8"))["threshold_warning"] == ""
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    files = [folder / "examples.parquet", folder / "dropped_examples.parquet", *(folder / "train").rglob("*"), *(folder / "models").rglob("*")]
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.is_file() and not f.name.startswith(".")}
+
+
+@pytest.mark.parametrize("sign", ["", "examples.parquet", "train/qa.train.jsonl", "train/hf/data/test.parquet", "models/discriminator/model.json"])
+def test_killed_anywhere_nothing_of_an_earlier_run_stands_beside_what_is_new(one_page: Path, tmp_path: Path, sign: str) -> None:
+    """`sign` is the file whose coming the kill waits for; none: before anything is written."""
+    assert run("train", "--data", one_page, "--seed", "1").code == 0
+    old, other = outputs(one_page), tmp_path / "other"
+    shutil.copytree(one_page, other)
+    assert run("train", "--data", other, "--seed", "2").code == 0
+    new = outputs(other)
+    assert all(old[name] != new[name] for name in ("examples.parquet", "train/hf/README.md", "models/discriminator/settings.json"))
+    with subprocess.Popen([sys.executable, "-m", "pipeline.train", "--data", str(one_page), "--seed", "2"], cwd=ROOT, env=environment()) as process:
+        while sign and process.poll() is None and not ((one_page / sign).is_file() and (one_page / sign).read_bytes() == new[sign]):
+            time.sleep(0.001)
+        process.kill()
+    there = outputs(one_page)
+    finished = "train" in json.loads((one_page / "manifest.json").read_text("utf-8"))
+    if finished:
+        assert there in (old, new)
+    else:
+        assert all(there[name] == new[name] for name in there) or all(there[name] == old[name] for name in there)
+    assert run("train", "--data", one_page, "--seed", "2").code == 0
+    assert outputs(one_page) == new
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ PARAPHRASE = 0.90
 """cosine from which on a sentence may be the evidence in other words, where the answer is a name or number that no form of stands in it"""
 PARAPHRASE_OF_DESCRIPTION = 0.78
 """the same where the answer is a description, which other words can say as well"""
+PARAPHRASES = "paraphrases_the_evidence"
 _LONG_ANSWER = 4  # content words
 _SURELY = 5  # words of evidence, below which its repetition proves nothing
 
@@ -127,7 +128,7 @@ def by_meaning(asked: Asked, candidate: Section, embed: Embed) -> Rejected | flo
         return 0.0
     nearest = max(float((there @ vectors.T).max()) for vectors in wanted)
     limit = PARAPHRASE if is_name_or_number(asked.row.answer) else PARAPHRASE_OF_DESCRIPTION
-    return Rejected("paraphrases_the_evidence", f"{nearest:.2f}") if nearest >= limit else nearest
+    return Rejected(PARAPHRASES, f"{nearest:.2f}") if nearest >= limit else nearest
 
 
 def said(asked: Asked) -> str:

