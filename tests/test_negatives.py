@@ -56,6 +56,7 @@ def idf(*texts: str) -> Idf:
         ("3 August 2016", "It was on August 3, 2016."),
         ("3 August 2016", "on the 3rd of August"),
         ("46", "forty-six of them came"),
+        ("24 teams", "Twenty four teams were drawn."),
         ("109,041", "109041 votes"),
         ("12th", "the twelfth time"),
         ("25th appearance", "for the twenty-fifth time"),
@@ -68,6 +69,7 @@ def idf(*texts: str) -> Idf:
         ("Great Britain", "won by the British"),
         ("Simone Biles", "S. Biles withdrew"),
         ("Simone Biles", "as Biles said"),
+        ("Annemiek van Vleuten", "Van Vleuten won by 56 seconds."),
         ("45 athletes", "45 competitors"),
         ("3–1", "with 3-1 they won"),
     ],
@@ -152,7 +154,8 @@ def test_what_can_not_be_aligned_or_leaves_too_little_is_not_available() -> None
 
 
 def test_a_copied_fact_on_another_page_answers_and_a_reworded_one_is_no_negative() -> None:
-    copied = section("Elsewhere it is told so. France defeated Japan in the final of the mixed team event.", "sec-2", 2, "France")
+    told = "Elsewhere it is told so: who won. France defeated Japan in the final of the mixed team event."
+    copied = section(told, "sec-2", 2, "France in judo at the 2020 Summer Olympics")
     assert by_rules(WHO, copied) == Answers("France defeated Japan in the final of the mixed team event.", "repeats_the_evidence")
     reworded = section("In the mixed team final the hosts lost to the French side.", "sec-3", 3, "Japan")
     assert isinstance(by_rules(WHO, reworded), Rejected)

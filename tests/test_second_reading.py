@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,18 @@ def test_without_a_key_the_embedded_model_reads(folder: Path) -> None:
     assert len(stayed) == len(negatives(folder))
 
 
+def own() -> Example:
+    return replace(example("positive"), example_id="ex-0", context=f"{CONTEXT} Judoka came from 128 nations.", answerable=True)
+
+
+def test_a_context_on_something_else_becomes_no_second_positive_though_the_model_finds_the_answer_there() -> None:
+    said = Said("Nippon Budokan", "The judoka met at the Nippon Budokan.", declined=False)
+    question = replace(example(), question="Where did the judoka of the women's event meet?")
+    found = judge(question, f"Women's event\n\n{CONTEXT}", "the Nippon Budokan", said)
+    assert isinstance(found, Rejected)
+    assert found.reason == "model_gives_the_answer"
+
+
 def example(kind: str = "similar") -> Example:
     return Example(
         "ex-1", "qa-1", "train", kind, CONTEXT, "sec-1", "Where did the judoka meet?", NO_ANSWER, False, "rules", 0.1, "imported", "", "",
@@ -162,7 +175,7 @@ def example(kind: str = "similar") -> Example:
     ],
 )
 def test_a_models_answer_makes_a_second_positive_only_if_it_is_the_rows_own_and_proven(kind: str, said: Said | Rejected, verdict: object) -> None:
-    found = judge(example(kind), "the Nippon Budokan", said)
+    found = judge(example(kind), CONTEXT, "the Nippon Budokan", said)
     if isinstance(verdict, str):
         assert isinstance(found, Rejected)
         assert found.reason == verdict
@@ -173,10 +186,10 @@ def test_a_models_answer_makes_a_second_positive_only_if_it_is_the_rows_own_and_
 
 
 def test_a_second_positive_has_the_rows_answer_and_the_contexts_own_evidence() -> None:
-    made = Made(examples=[example()])
+    made = Made(examples=[own(), example()])
     said = Said("Nippon Budokan", "The judoka met at the Nippon Budokan.", declined=False)
     counted = settle(made, {"qa-1": "the Nippon Budokan"}, {"ex-1": said}, "m")
-    (row,) = made.examples
+    (row,) = [e for e in made.examples if e.example_id != "ex-0"]
     assert (row.kind, row.answer, row.answerable, row.evidence) == ("positive", "the Nippon Budokan", True, "The judoka met at the Nippon Budokan.")
     assert row.verified.startswith("offered as similar, answers: m finds the answer")
     assert counted.second_positives == {"similar": 1}
@@ -219,7 +232,7 @@ def test_a_reply_that_breaks_off_or_is_empty_says_nothing() -> None:
 @given(text=st.text(max_size=80))
 def test_whatever_a_model_says_is_read_without_a_fault(text: str) -> None:
     said = read(reply(text))
-    assert said is None or isinstance(judge(example(), "the Nippon Budokan", said), Answers | Rejected | None)
+    assert said is None or isinstance(judge(example(), CONTEXT, "the Nippon Budokan", said), Answers | Rejected | None)
 
 
 def test_the_question_that_is_asked_is_the_one_of_create_qas_round_trip() -> None:

@@ -144,8 +144,16 @@ def test_a_near_copy_of_the_true_context_is_no_negative() -> None:
 
 def test_evidence_repeated_word_for_word_answers_even_if_the_answer_is_worded_otherwise() -> None:
     evidence = "the French team defeated the hosts in the final of the mixed event"
-    verdict = by_rules(asked("France", evidence), section(f"On the last day {evidence}, to general surprise."))
+    verdict = by_rules(asked("France", evidence), section(f"On the last day {evidence}, to general surprise, and judoka took medals."))
     assert verdict == Answers(evidence, "repeats_the_evidence")
+
+
+def test_evidence_repeated_of_another_event_is_neither_a_negative_nor_a_second_positive() -> None:
+    told = "The women's final was won by the French team in front of the hosts."
+    row = QA("qa-1", "sec-true", "Who won the women's final of judo?", "France", told, "written", "imported", None, "", "", 0, 0)
+    own = section(f"{told} Judo is a sport for women.", section_id="sec-true", page_id=1)
+    assert isinstance(by_rules(Asked(row, own), section(f"In karate, too: {told}", title="Karate", heading="Women")), Rejected)
+    assert isinstance(by_rules(Asked(row, own), section(f"As of judo: {told}", title="News", heading="Women")), Answers)
 
 
 def test_evidence_repeated_that_does_not_name_the_answer_is_neither_a_negative_nor_a_second_positive() -> None:
@@ -263,9 +271,10 @@ def test_the_trained_discriminator_beats_counting_words_on_altered_questions(tra
 @pytest.fixture
 def one_page(collected: Path, tmp_path: Path) -> Path:
     """A run folder with the questions of a single page: all in train."""
-    folder, rows = tmp_path / "one", csv.DictReader((ROOT / "data/sample/qa.csv").open(encoding="utf-8"))
+    folder = tmp_path / "one"
     shutil.copytree(collected, folder)
-    first, *more = list(rows)
+    with (ROOT / "data/sample/qa.csv").open(encoding="utf-8", newline="") as file:
+        first, *more = csv.DictReader(file)
     with (tmp_path / "one.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(first))
         writer.writeheader()

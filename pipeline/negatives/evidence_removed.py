@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_WORDS = 20
 """words that must be left: a stump gives itself away"""
-LEAST_OVERLAP = 0.6
+LEAST_OVERLAP = 0.65
 """share of the question's overlap with the true context that what is left must keep: else counting words is enough to tell it"""
 
 

@@ -1,8 +1,8 @@
 """What a model's word does to negatives that passed the rules: it must decline on each of them.
 
 A negative on which it declines stays, and says so. One on which it answers is dropped: it may be right, and a false refusal is the worst
-row there is. If its answer is the row's own, by rule, and the evidence that it copied stands word for word in the context, the pair is a
-second positive – unless question or context was made by us: an altered question that gets the old answer was read carelessly, and a
+row there is. If its answer is the row's own, by rule, the evidence that it copied stands word for word in the context, and the context speaks of what the question speaks of, the pair is
+a second positive – unless question or context was made by us: an altered question that gets the old answer was read carelessly, and a
 context cut to pieces is no page's section.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.dataset.examples import second_positive_of
 from pipeline.negatives.reading import read
-from pipeline.negatives.verify import Answers, says_the_answer
+from pipeline.negatives.verify import Answers, says_the_answer, speaks_of_the_same
 from pipeline.records import DroppedExample, Example, Rejected
 from pipeline.text.compare import find_verbatim, token_f1
 
@@ -51,8 +51,8 @@ def same_answer(gold: str, said: str) -> bool:
     return says_the_answer(gold, read(said)) or token_f1(said, gold) >= SAME_ANSWER
 
 
-def judge(example: Example, answer: str, said: Said | Rejected) -> Answers | Rejected | None:
-    """Return what becomes of a negative, given the row's answer and what a model said; None: it stays one."""
+def judge(example: Example, own: str, answer: str, said: Said | Rejected) -> Answers | Rejected | None:
+    """Return what becomes of a negative, given the row's own context and answer and what a model said; None: it stays one."""
     if isinstance(said, Rejected):
         return said
     if said.declined:
@@ -60,7 +60,7 @@ def judge(example: Example, answer: str, said: Said | Rejected) -> Answers | Rej
     if not same_answer(answer, said.answer):
         return Rejected("model_answers_otherwise", said.answer[:120])
     span = find_verbatim(said.evidence, example.context.partition("\n\n")[2]) if said.evidence else None
-    if example.kind in _MADE_BY_US or span is None:
+    if example.kind in _MADE_BY_US or span is None or not speaks_of_the_same(example.question, own, example.context):
         return Rejected("model_gives_the_answer", said.answer[:120])
     return Answers(span, "model_finds_the_answer")
 
@@ -72,13 +72,14 @@ def settle(made: Made, answers: Mapping[str, str], said: Mapping[str, Said | Rej
     """
     counted = Reread(model)
     seconds = Counter(e.qa_id for e in made.examples if e.kind == "positive")
+    own = {e.qa_id: e.context for e in made.examples if e.kind == "positive" and not e.verified.startswith("offered as")}
     kept: list[Example] = []
     for example in made.examples:
         if example.kind == "positive":
             kept.append(example)
             continue
         counted.asked[example.kind] += 1
-        verdict = judge(example, answers[example.qa_id], said[example.example_id])
+        verdict = judge(example, own[example.qa_id], answers[example.qa_id], said[example.example_id])
         if verdict is None:
             counted.declined[example.kind] += 1
             kept.append(replace(example, verified=f"{example.verified}; {model} declines"))

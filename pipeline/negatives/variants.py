@@ -15,6 +15,8 @@ _DASHES = str.maketrans({"–": " ", "—": " ", "−": " ", "/": " ", "’": "'
 _DIGIT_HYPHEN = re.compile(r"(?<=\d)-(?=\d)")
 _PARTS = re.compile(r"\s*(?:;|,(?!\d)|\band\b|&|\bor\b)\s*")
 _LISTED = 6
+_PARTICLES = frozenset("van von der den de da di del della la le el al bin ibn dos du ter ten zu".split())
+"""of names: "Annemiek van Vleuten" is "Vleuten", too"""
 _GENERIC = frozenset(
     "olympics olympic games team tournament event events championship championships federation committee stadium arena park center centre".split()
 )
@@ -29,6 +31,7 @@ def normal(text: str) -> str:
 def forms(answer: str) -> frozenset[str]:
     """Return the forms an answer may take, normalised; any of them in a text is reason enough to doubt that the text lacks the answer."""
     found = {answer, *date_forms(answer), *_number_alone(answer), *_names(answer), *_nations(answer), _swapped(answer)}
+    found |= {form.replace("-", " ") for form in found}  # "twenty four" is twenty-four too
     return frozenset(form for form in (normal(form).strip() for form in found) if form)
 
 
@@ -59,7 +62,7 @@ def _number_alone(answer: str) -> set[str]:
 
 def _names(answer: str) -> set[str]:
     """Return a name's last part and its initial form: "Simone Biles" is "Biles" further down, or "S. Biles"."""
-    words = answer.split()
+    words = [word for at, word in enumerate(answer.split()) if not (at and word in _PARTICLES)]
     if not 2 <= len(words) <= 4 or not all(word[:1].isupper() for word in words) or words[-1].casefold() in _GENERIC:  # noqa: PLR2004
         return set()
     last = words[-1] if len(words[-1]) >= SHORTEST else ""
