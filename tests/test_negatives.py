@@ -58,6 +58,8 @@ def idf(*texts: str) -> Idf:
         ("46", "forty-six of them came"),
         ("24 teams", "Twenty four teams were drawn."),
         ("109,041", "109041 votes"),
+        ("21.53 secs", "She ran 21.53 in Tokyo."),
+        ("22.1-kilometre", "a circuit of 22.1 km"),
         ("12th", "the twelfth time"),
         ("25th appearance", "for the twenty-fifth time"),
         ("twentieth", "its 20th edition"),
