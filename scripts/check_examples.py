@@ -20,7 +20,6 @@ from pipeline.negatives.verify import says_the_answer
 from pipeline.records import KINDS, NO_ANSWER, QA, DroppedExample, Example
 from pipeline.sources.given import read_qa, read_sections
 from pipeline.store import RunFolder, read_rows
-from pipeline.text.compare import find_verbatim
 
 if TYPE_CHECKING:
     from pipeline.records import Section
@@ -53,16 +52,20 @@ def _fault_of_negative(example: Example, context: Section, own: Section, row: QA
         return "not what its kind says"
     if example.kind != "altered_question" and says_the_answer(row.answer, read(example.context)):
         return "a context with the answer"
-    if example.kind == "evidence_removed":
-        lines = [line for line in example.context.partition("\n\n")[2].splitlines() if line.strip()]
-        return "" if all(find_verbatim(line, own.content) or _from(line, own.content) for line in lines) else "a context with words of its own"
+    if example.kind == "evidence_removed" and not _is_left_of(example.context.partition("\n\n")[2], own.content):
+        return "a context with words of its own"
     return ""
 
 
-def _from(line: str, content: str) -> bool:
-    """Tell whether a line is what is left of lines of a text: its words stand there in this order."""
-    words = iter(content.split())
-    return all(any(word in other for other in words) for word in line.split())
+def _is_left_of(body: str, content: str) -> bool:
+    """Tell whether a text is another one without some of its sentences, character for character but for white space at both ends."""
+    rest = body
+    for piece in read(content).sentences:
+        for form in (piece, piece.lstrip(), piece.rstrip()) if rest in (body, piece.rstrip()) else (piece,):
+            if form and rest.startswith(form):
+                rest = rest[len(form) :]
+                break
+    return not rest.strip()
 
 
 def main() -> None:
