@@ -30,14 +30,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import os
-import signal
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
+from pipeline.engines.calls import Calls, budget_for, connected, heeding_interrupts, progress_of, which_model
 from pipeline.errors import EndpointError, InputError, Interrupted, PipelineError
 from pipeline.records import QA, Page, RejectedQA, Section, stable_id
 
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
 NO_REPLY = ("endpoint_error", "not_asked")
 """reasons of rows that another call of the command may bring"""
 JOBS_A_CALL = 8  # sections in work for each call in flight: one that waits to be sent again holds up no other
-EMBEDDED_TIMEOUT = 600.0
 
 
 @cli.stage("create_qa")
@@ -80,50 +77,19 @@ def main(
     """Sections → questions and answers, each with the sentence that proves it."""
     if import_csv is not None:
         return _import(run, import_csv)
-    from pipeline.llm.budget import Budget, price_of
     from pipeline.qa.generate import Plan
 
     run.require("collect")
-    model, embedded = _which_model(model, base_url, paid=not dry_run)
+    model, embedded = which_model(model, base_url, paid=not dry_run)
     style = style or ("answer-first" if embedded else "question-first")
     round_trip = round_trip if round_trip is not None else (0.6 if style == "answer-first" else 0.0)
     plan = Plan(model, style, questions_per_section, round_trip)
     if embedded and batch:
         raise InputError("--batch is for endpoints with a Batch API", f"--model {settings.EMBEDDED_MODEL}", "name a model of such an endpoint")
-    price = None if embedded else price_of(model, prices, batch=batch)
-    if max_cost is not None and price is None and not embedded:
-        raise InputError("no price is known for this model", model, "name a table that has it with --prices, or use --max-total-tokens")
-    budget = Budget(price, max_cost, max_total_tokens)
+    budget = budget_for(model, prices, max_cost, max_total_tokens, embedded=embedded, batch=batch)
     if dry_run:
         return _estimated(run, plan, limit, budget)
     return _generate(run, plan, limit, Calls(base_url, embedded, batch, concurrency, timeout, budget))
-
-
-def _which_model(model: str | None, base_url: str | None, *, paid: bool) -> tuple[str, bool]:
-    """Return the model's name and whether it is the embedded one. Nobody's money is spent unasked."""
-    from pipeline.llm.embedded import MODEL_NAME, require_weights
-
-    costs = "--base-url" if base_url else next((name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(name)), "")
-    if model is None and costs:
-        raise InputError("which model?", f"{costs} is set, and no --model", "add --model NAME, or --model embedded")
-    if model is None or model == settings.EMBEDDED_MODEL:
-        require_weights()
-        return MODEL_NAME, True
-    if paid and not base_url and not os.environ.get("OPENAI_API_KEY") and not os.environ.get("OPENAI_BASE_URL"):
-        raise InputError("there is no key", "OPENAI_API_KEY is not set", "set it, or name an endpoint with --base-url")
-    return model, False
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """Where calls go, how many at once, how long each may take, and what they may cost."""
-
-    base_url: str | None
-    embedded: bool
-    batch: bool
-    at_once: int
-    timeout: float
-    budget: Budget
 
 
 def _asked(run: Run, limit: int | None) -> Iterator[Section]:
@@ -199,16 +165,9 @@ def _passes(run: Run, inputs: dict[str, str]) -> dict[str, Any]:
 def _ask(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
     """Have rows made for each section that is asked about, and lay them on the bench; return why not for all, where that is so."""
     from pipeline.ledger import Ledger
-    from pipeline.llm.client import ChatClient, key_from_environment
-    from pipeline.llm.embedded import SLOTS
 
-    at_once = min(calls.at_once, SLOTS) if calls.embedded else calls.at_once
-    timeout = EMBEDDED_TIMEOUT if calls.embedded else calls.timeout
-    with Ledger(run.folder.ledger) as ledger, _endpoint(calls) as (url, key):
-        client = ChatClient(
-            ledger, plan.model, url, key or key_from_environment(), at_once, timeout, calls.budget, steady=calls.embedded, say=run.say
-        )
-        asyncio.run(_ask_all(run, client, plan, limit, bench, at_once))
+    with Ledger(run.folder.ledger) as ledger, connected(ledger, plan.model, calls, run.say) as client:
+        asyncio.run(_ask_all(run, client, plan, limit, bench, client.concurrency))
     if isinstance(client.stopped, Interrupted):
         raise KeyboardInterrupt
     return client.stopped
@@ -243,17 +202,6 @@ def _lay_down(bench: Workbench, place: int, section: Section, rows: list[Outcome
         bench.reach(section.section_id)
 
 
-@contextmanager
-def _endpoint(calls: Calls) -> Iterator[tuple[str | None, str]]:
-    if not calls.embedded:
-        yield calls.base_url, ""
-        return
-    from pipeline.llm.embedded import serve
-
-    with serve() as endpoint:
-        yield endpoint.base_url, endpoint.api_key
-
-
 async def _ask_all(run: Run, client: ChatClient, plan: Plan, limit: int | None, bench: Workbench, at_once: int) -> None:
     from pipeline.engines.local import run_jobs
     from pipeline.qa.generate import section_rows
@@ -270,16 +218,11 @@ async def _ask_all(run: Run, client: ChatClient, plan: Plan, limit: int | None, 
             place, section, rows = result
             _lay_down(bench, place, section, rows)
             kept.update(isinstance(row, QA) for row in rows)
-            bar.step(1, kept=kept[True], rejected=kept[False], **_spent(client.budget))
+            bar.step(1, kept=kept[True], rejected=kept[False], **progress_of(client.budget))
 
         async with client:
-            with _heeding_interrupts(run, client):
+            with heeding_interrupts(client, run.say):
                 await run_jobs(enumerate(_asked(run, limit)), work, at_once * JOBS_A_CALL, done)
-
-
-def _spent(budget: Budget) -> dict[str, Any]:
-    """Return what progress shows of tokens and money."""
-    return {"tokens": f"{budget.spent.tokens:,}", **({} if budget.cost is None else {"usd": f"{budget.cost:,.4f}"})}
 
 
 def _know_sections(run: Run, limit: int | None, bench: Workbench) -> int:
@@ -311,23 +254,6 @@ def _search(run: Run) -> Callable[[str, int], list[str]]:
 
     index = Bm25(list(contexts()))
     return lambda question, k: [ids[at] for at in index.search([question], k)[0]]
-
-
-@contextmanager
-def _heeding_interrupts(run: Run, client: ChatClient) -> Iterator[None]:
-    """At the first Ctrl-C send nothing any more and let what is in flight arrive: it is paid for. The second one drops it."""
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        run.say(f"\nstopping: {client.slots.in_flight} calls are in flight and waited for – Ctrl-C again drops them")
-        client.halt(Interrupted("interrupted", "Ctrl-C", "run the same command again"))
-
-    loop.add_signal_handler(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
 
 
 def _import(run: Run, path: Path) -> cli.Outcome:

@@ -215,8 +215,12 @@ negatives = click.option(
     help="How many of each kind of negative to make for each question (0.5: for every other one).",
 )  # fmt: skip
 verify = click.option(
-    "--verify", type=click.Choice(["rules", "none"]), default="rules", show_default=True,
-    help="rules: a negative whose context holds the answer in any form, repeats or paraphrases the evidence, or nearly copies the true context, is dropped.",
+    "--verify", type=click.Choice(["rules", "model", "none"]), default="rules", show_default=True,
+    help="rules: a negative whose context holds the answer in any form, repeats or paraphrases the evidence, or nearly copies the true context, is dropped. "
+    "model: then a model (--model) is asked on each that is left, and must decline.",
+)  # fmt: skip
+verifier = click.option(
+    "--verifier", metavar="NAME", help=f"With --verify model: the model that is asked.  [default: '{EMBEDDED_MODEL}' where no key is set]"
 )  # fmt: skip
 seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Fixes whatever is drawn at random.")
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
@@ -414,6 +415,20 @@ class RunFolder:
         kept = {name: entry for name, entry in self.stages().items() if name not in stages}
         if kept != self.stages():
             write_json(self.manifest, kept)
+
+    def remove_examples(self) -> None:
+        """Remove what an earlier `train` wrote, so that nothing of it stands beside what comes; call `unfinish` first.
+
+        Whatever ends a run after this, what lies in the folder is of one run, though perhaps not all of it.
+        """
+        try:
+            for path in (self.examples, self.dropped_examples):
+                path.unlink(missing_ok=True)
+            for folder in (self.discriminator, self.training):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+        except OSError as error:
+            raise storage_error(error, self.root) from error
 
     def finish(self, stage: str, entry: dict[str, Any]) -> None:
         """Write a stage into the manifest; the last thing that a stage does."""

@@ -45,19 +45,30 @@ def mine(texts: list[str], questions: int) -> None:
     print(f"{len(texts):>10,}{len(found):>11,}{indexed - begun:>10.1f}{done - indexed:>10.1f}{done - begun:>9.1f}{memory:>9.2f}", flush=True)
 
 
-def verify(folder: Path, limit: int) -> None:
-    """Make the examples of a run's first questions by rules alone and with embeddings, and print seconds for a thousand of them."""
+def verify(folder: Path, few: int, many: int) -> None:
+    """Make the examples of a run's first few and first many questions, by rules alone and with embeddings; print what a run and a question take.
+
+    Splits and the corpus' values are read once a run, whatever is asked: a thousand questions are not twenty times fifty.
+    """
     from pipeline.negatives.make import make_examples
     from pipeline.retrieval.minilm import MiniLM
     from pipeline.sources.given import read_qa, read_sections
 
-    rows, sections = read_qa(folder / "qa.parquet")[:limit], read_sections(folder / "sections.parquet")
+    rows, sections = read_qa(folder / "qa.parquet"), read_sections(folder / "sections.parquet")
     wanted = dict.fromkeys(("random", "same_page", "similar", "altered_question", "evidence_removed"), 1)
-    for name, embed in (("rules", None), ("rules and meaning", MiniLM().sentence_vectors)):
-        begun = time.perf_counter()
-        made = make_examples(rows, sections, wanted, verify=True, embed=embed, seed=0)
-        seconds = time.perf_counter() - begun
-        print(f"all five kinds, verified by {name}: {1000 * seconds / len(rows):.1f} s for a thousand questions ({len(made.examples)} examples)")
+    for name, encoded in (("rules", False), ("rules and meaning", True)):
+        took = []
+        for n in (few, min(many, len(rows))):
+            embed = MiniLM().sentence_vectors if encoded else None
+            begun = time.perf_counter(), time.process_time()
+            make_examples(rows[:n], sections, wanted, verify=True, embed=embed, seed=0)
+            took.append((n, time.perf_counter() - begun[0], time.process_time() - begun[1]))
+        (n, wall, cpu), (more, longer, busier) = took
+        each, work = (longer - wall) / (more - n), (busier - cpu) / (more - n)
+        print(
+            f"all five kinds, verified by {name}: {1000 * each:.1f} s ({1000 * work:.1f} CPU-s) for a thousand questions, "
+            f"and {wall - n * each:.1f} s ({cpu - n * work:.1f} CPU-s) a run of {len(sections):,} sections; measured on {n} and {more}"
+        )
 
 
 def main() -> None:
@@ -66,7 +77,7 @@ def main() -> None:
     parser.add_argument("--sections", default="1000,4000", help="sizes, with commas between them")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--data", type=Path, help="a run folder: mine its sections as well, and time verification on its questions")
-    parser.add_argument("--verified", type=int, default=50, help="how many of its questions")
+    parser.add_argument("--verified", default="50,200", help="on how many of its questions: few,many")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -79,7 +90,8 @@ def main() -> None:
         from pipeline.sources.given import read_sections
 
         mine([s.context for s in read_sections(given.data / "sections.parquet")], given.questions)
-        verify(given.data, given.verified)
+        few, many = map(int, given.verified.split(","))
+        verify(given.data, few, many)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Config:
     """lines of a batch above which the queue of tokens is full"""
     hold_at: int = 0
     """the request (counted from 1, whatever it asks) after which nothing is answered any more"""
+    declines: float = 0.0
+    """share of the questions asked about a context that are declined, drawn by their text"""
     hold: str = "before"
     """before: that request is not carried out; after: it is, and nobody hears of it"""
 
@@ -89,8 +91,8 @@ class State:
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def reply_to(body: dict[str, Any]) -> str:
-    """Return what the model says: questions about the context, or the answer to the one that is asked."""
+def reply_to(body: dict[str, Any], declines: float = 0.0) -> str:
+    """Return what the model says: questions about the context, or the answer to the one that is asked (none, for a share of them)."""
     text = body["messages"][-1]["content"]
     context = text.partition("<context>\n")[2].partition("\n</context>")[0]
     above, _, content = context.partition("\n\n")
@@ -98,6 +100,8 @@ def reply_to(body: dict[str, Any]) -> str:
     sentences = [s.strip() for s in _SENTENCE.split(content) if len(s.split()) > ITEMS] or [content.strip() or "nothing"]
     if "<question>" in text:
         asked = text.partition("<question>\n")[2].partition("\n</question>")[0]
+        if int(_digest(text), 16) / 16**8 < declines:
+            return json.dumps({"answer": "No sufficient context for answering the question", "evidence": ""})
         found = next((s for s in sentences if _digest(s) in asked), sentences[0])
         return json.dumps({"answer": _first_words(found), "evidence": found})
     items = [
@@ -244,7 +248,7 @@ class Loopback:
             return problem(429, "Rate limit reached", "rate_limit_exceeded", {**headers, "Retry-After": f"{self.config.retry_after:g}"})
         if fault == "500":
             return problem(500, "The server had an error", "server_error")
-        content = reply_to(body)
+        content = reply_to(body, self.config.declines)
         if fault == "bad":
             content = "" if int(named, 16) % 2 else content[: len(content) // 2]
         answer = completion(body, content)
@@ -377,7 +381,7 @@ class Loopback:
                 bad.append({"custom_id": asked["custom_id"], "response": failed, "error": None})
             else:
                 fault = self._fault(named, attempt)
-                answer = completion(asked["body"], "" if fault == "bad" else reply_to(asked["body"]))
+                answer = completion(asked["body"], "" if fault == "bad" else reply_to(asked["body"], self.config.declines))
                 self._count(answer, named, fault)
                 good.append({"custom_id": asked["custom_id"], "response": {"status_code": 200, "request_id": "r", "body": answer}, "error": None})
         for name, lines in (("output", good), ("error", bad)):

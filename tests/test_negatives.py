@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dataset.splits import assign, split_of
+from pipeline.dataset.balance import distance
+from pipeline.dataset.splits import SHARES, TOLERANCE, assign, balanced, place_of, split_of
 from pipeline.negatives import altered_question, evidence_removed, similar
 from pipeline.negatives.align import Aligned, align
 from pipeline.negatives.make import make_examples
@@ -55,7 +56,10 @@ def idf(*texts: str) -> Idf:
         ("3 August 2016", "It was on August 3, 2016."),
         ("3 August 2016", "on the 3rd of August"),
         ("46", "forty-six of them came"),
+        ("24 teams", "Twenty four teams were drawn."),
         ("109,041", "109041 votes"),
+        ("21.53 secs", "She ran 21.53 in Tokyo."),
+        ("22.1-kilometre", "a circuit of 22.1 km"),
         ("12th", "the twelfth time"),
         ("25th appearance", "for the twenty-fifth time"),
         ("twentieth", "its 20th edition"),
@@ -67,6 +71,7 @@ def idf(*texts: str) -> Idf:
         ("Great Britain", "won by the British"),
         ("Simone Biles", "S. Biles withdrew"),
         ("Simone Biles", "as Biles said"),
+        ("Annemiek van Vleuten", "Van Vleuten won by 56 seconds."),
         ("45 athletes", "45 competitors"),
         ("3–1", "with 3-1 they won"),
     ],
@@ -151,7 +156,8 @@ def test_what_can_not_be_aligned_or_leaves_too_little_is_not_available() -> None
 
 
 def test_a_copied_fact_on_another_page_answers_and_a_reworded_one_is_no_negative() -> None:
-    copied = section("Elsewhere it is told so. France defeated Japan in the final of the mixed team event.", "sec-2", 2, "France")
+    told = "Elsewhere it is told so: who won. France defeated Japan in the final of the mixed team event."
+    copied = section(told, "sec-2", 2, "France in judo at the 2020 Summer Olympics")
     assert by_rules(WHO, copied) == Answers("France defeated Japan in the final of the mixed team event.", "repeats_the_evidence")
     reworded = section("In the mixed team final the hosts lost to the French side.", "sec-3", 3, "Japan")
     assert isinstance(by_rules(WHO, reworded), Rejected)
@@ -180,7 +186,7 @@ def test_similar_offers_the_nearest_and_refuses_what_shares_few_words() -> None:
     )
     far = section("Rowing was held at the Sea Forest Waterway.", "sec-3", 3, "Rowing")
     pool = Pool.of([WHO.section, near, far])
-    found = list(similar.offers(WHO, pool, [0, 1, 2], idf(*(s.context for s in pool.sections)), None))
+    found = list(similar.offers(WHO, similar.near(WHO, pool, [0, 1, 2], idf(*(s.context for s in pool.sections))), None))
     assert [(f.offer.section.section_id, f.refused) for f in found] == [("sec-2", ""), ("sec-3", "not_similar_enough")]
 
 
@@ -190,6 +196,49 @@ def test_a_page_that_shares_nothing_keeps_its_split_when_pages_are_added() -> No
     before, after = assign(few, [], 3), assign(more, [], 3)
     assert {t: after.by_title[t] for t in before.by_title} == dict(before.by_title)
     assert all(before.by_title[f"Page {n}"] == split_of(f"Page {n}", 3) for n in range(60))
+
+
+@given(st.dictionaries(st.integers(0, 10**6).map(str), st.integers(1, 6), max_size=60), st.integers(0, 5))
+def test_each_split_has_its_share_of_a_stratums_questions_as_near_as_its_components_allow(weights: dict[str, int], seed: int) -> None:
+    found = balanced(weights, seed)
+    assert found.keys() == weights.keys()
+    total, largest = sum(weights.values()), max(weights.values(), default=0)
+    so_far, wanted = 0, 0.0
+    for split, share in SHARES[:-1]:
+        so_far, wanted = so_far + sum(n for name, n in weights.items() if found[name] == split), wanted + share
+        assert abs(so_far - wanted * total) <= max(TOLERANCE * total, largest / 2) + 1e-9
+
+
+def test_questions_that_come_move_few_pages_and_only_those_near_a_bound() -> None:
+    weights = {f"Page {n}": 1 + n % 4 for n in range(150)}
+    before, after = balanced(weights, 1), balanced(weights | {f"Added {n}": 2 for n in range(30)}, 1)
+    moved = [name for name in weights if before[name] != after[name]]
+    assert len(moved) <= 0.1 * len(weights)
+    assert all(min(abs(place_of(name, 1) - bound) for bound in (0.70, 0.85)) < 0.1 for name in moved)
+
+
+def test_a_page_without_questions_stays_where_its_hash_says_whatever_is_asked_about_others() -> None:
+    pages = [section(f"Page {n} tells of {n} things that nobody else knows about number {n}.", f"sec-{n}", n, f"Page {n}") for n in range(60)]
+    rows = [QA(f"qa-{n}", f"sec-{n}", f"What does page {n} tell of?", "things", "", "", "", None, "", "", 0, 0) for n in range(30)]
+    found = assign(pages, rows, 3).by_title
+    assert all(found[f"Page {n}"] == split_of(f"Page {n}", 3) for n in range(30, 60))
+
+
+def test_lengths_that_match_have_no_distance_and_lengths_that_do_not_overlap_have_all() -> None:
+    assert distance([1, 2, 3], [1, 2, 3]) == 0
+    assert distance([1, 2], [5, 6]) == 1
+    assert distance([1, 5], [1, 2, 3, 5]) == 0.25
+    assert distance([], [1]) == 0
+
+
+def test_a_suspect_passes_only_where_the_answer_is_a_name_or_a_number() -> None:
+    told = "The women's single sculls final was moved to Friday, and Emma Twigg won it before empty stands in a strong wind."
+    sister = section(told.replace("Emma Twigg", "somebody else"), "sec-2", 2, "Rowing")
+    embed = MiniLM().sentence_vectors
+    for answer, refused in (("Emma Twigg", ""), ("before empty stands in a strong wind", "as_near_as_the_true_context")):
+        one = asked("How did the women's single sculls final of rowing end?", answer, told, told)
+        pool = Pool.of([one.section, sister])
+        assert [f.refused for f in similar.offers(one, similar.near(one, pool, [0, 1], idf(*(s.context for s in pool.sections))), embed)] == [refused]
 
 
 def words_of(*numbers: int) -> str:

@@ -27,6 +27,7 @@ def every_prompt() -> dict[str, object]:
         "answer": prompts.answer(CONTEXT, QUESTION),
         "question_for_span": prompts.question_for_span("Judo at the 2020 Summer Olympics", "Riner lost to Bashaev.", "Bashaev", ""),
         "short_answer": prompts.short_answer("Riner lost to Bashaev.", QUESTION),
+        "answer_or_decline": prompts.answer_or_decline("Riner lost to Bashaev.", QUESTION),
         "schemas": [json.loads(prompts.QA_SCHEMA), json.loads(prompts.ANSWER_SCHEMA)],
     }
 

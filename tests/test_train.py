@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import ROOT, environment, run
 from sklearn.metrics import roc_auc_score
 
 from pipeline.dataset.splits import split_of
 from pipeline.errors import InputError, StorageError
 from pipeline.evaluation.metrics import by_kind, choose_threshold, measure
+from pipeline.making.dataset import parse_negatives
 from pipeline.negatives.pool import Asked
 from pipeline.negatives.variants import forms
 from pipeline.negatives.verify import Answers, Passed, by_rules
@@ -23,7 +28,6 @@ from pipeline.retrieval.minilm import MiniLM
 from pipeline.store import RunFolder, read_rows
 from pipeline.text.compare import mentions
 from pipeline.text.lexical import Idf
-from pipeline.train import parse_negatives
 from pipeline.trainers.discriminator import FEATURES, Discriminator, Pair, features, fit
 
 if TYPE_CHECKING:
@@ -140,8 +144,16 @@ def test_a_near_copy_of_the_true_context_is_no_negative() -> None:
 
 def test_evidence_repeated_word_for_word_answers_even_if_the_answer_is_worded_otherwise() -> None:
     evidence = "the French team defeated the hosts in the final of the mixed event"
-    verdict = by_rules(asked("France", evidence), section(f"On the last day {evidence}, to general surprise."))
+    verdict = by_rules(asked("France", evidence), section(f"On the last day {evidence}, to general surprise, and judoka took medals."))
     assert verdict == Answers(evidence, "repeats_the_evidence")
+
+
+def test_evidence_repeated_of_another_event_is_neither_a_negative_nor_a_second_positive() -> None:
+    told = "The women's final was won by the French team in front of the hosts."
+    row = QA("qa-1", "sec-true", "Who won the women's final of judo?", "France", told, "written", "imported", None, "", "", 0, 0)
+    own = section(f"{told} Judo is a sport for women.", section_id="sec-true", page_id=1)
+    assert isinstance(by_rules(Asked(row, own), section(f"In karate, too: {told}", title="Karate", heading="Women")), Rejected)
+    assert isinstance(by_rules(Asked(row, own), section(f"As of judo: {told}", title="News", heading="Women")), Answers)
 
 
 def test_evidence_repeated_that_does_not_name_the_answer_is_neither_a_negative_nor_a_second_positive() -> None:
@@ -254,6 +266,64 @@ def test_the_trained_discriminator_beats_counting_words_on_altered_questions(tra
     metrics = json.loads((trained / "models" / "discriminator" / "metrics.json").read_text("utf-8"))["test"]
     assert metrics["discriminator"]["altered_question"]["auroc"] > metrics["idf_overlap"]["altered_question"]["auroc"]
     assert metrics["by_source"].keys() == {"written"}
+
+
+@pytest.fixture
+def one_page(collected: Path, tmp_path: Path) -> Path:
+    """A run folder with the questions of a single page: all in train."""
+    folder = tmp_path / "one"
+    shutil.copytree(collected, folder)
+    with (ROOT / "data/sample/qa.csv").open(encoding="utf-8", newline="") as file:
+        first, *more = csv.DictReader(file)
+    with (tmp_path / "one.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(first))
+        writer.writeheader()
+        writer.writerows([first, *(row for row in more if row["title"] == first["title"])])
+    assert run("create_qa", "--import", tmp_path / "one.csv", "--data", folder).code == 0
+    return folder
+
+
+def test_a_threshold_that_could_not_be_chosen_on_validation_is_warned_of_wherever_figures_stand(one_page: Path) -> None:
+    result = run("train", "--data", one_page)
+    warning = "the threshold was chosen on train – validation has 0 answerable and 0 unanswerable examples"
+    assert f"warning: {warning}" in result.out
+    assert warning in (one_page / "train" / "statistics.md").read_text("utf-8")
+    metrics = json.loads((one_page / "models" / "discriminator" / "metrics.json").read_text("utf-8"))
+    assert metrics["threshold_chosen_on"] == "train"
+    assert warning in metrics["threshold_warning"]
+
+
+def test_no_warning_where_the_threshold_was_chosen_on_validation(trained: Path) -> None:
+    assert "chosen on train" not in (trained / "train" / "statistics.md").read_text("utf-8")
+    assert json.loads((trained / "models" / "discriminator" / "metrics.json").read_text("utf-8"))["threshold_warning"] == ""
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    files = [folder / "examples.parquet", folder / "dropped_examples.parquet", *(folder / "train").rglob("*"), *(folder / "models").rglob("*")]
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.is_file() and not f.name.startswith(".")}
+
+
+@pytest.mark.parametrize("sign", ["", "examples.parquet", "train/qa.train.jsonl", "train/hf/data/test.parquet", "models/discriminator/model.json"])
+def test_killed_anywhere_nothing_of_an_earlier_run_stands_beside_what_is_new(one_page: Path, tmp_path: Path, sign: str) -> None:
+    """`sign` is the file whose coming the kill waits for; none: before anything is written."""
+    assert run("train", "--data", one_page, "--seed", "1").code == 0
+    old, other = outputs(one_page), tmp_path / "other"
+    shutil.copytree(one_page, other)
+    assert run("train", "--data", other, "--seed", "2").code == 0
+    new = outputs(other)
+    assert all(old[name] != new[name] for name in ("examples.parquet", "train/hf/README.md", "models/discriminator/settings.json"))
+    with subprocess.Popen([sys.executable, "-m", "pipeline.train", "--data", str(one_page), "--seed", "2"], cwd=ROOT, env=environment()) as process:
+        while sign and process.poll() is None and not ((one_page / sign).is_file() and (one_page / sign).read_bytes() == new[sign]):
+            time.sleep(0.001)
+        process.kill()
+    there = outputs(one_page)
+    finished = "train" in json.loads((one_page / "manifest.json").read_text("utf-8"))
+    if finished:
+        assert there in (old, new)
+    else:
+        assert all(there[name] == new[name] for name in there) or all(there[name] == old[name] for name in there)
+    assert run("train", "--data", one_page, "--seed", "2").code == 0
+    assert outputs(one_page) == new
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.records import NO_ANSWER, Example, stable_id
@@ -26,6 +27,15 @@ def second_positive(row: QA, section: Section, split: str, kind: str, evidence: 
     return Example(
         stable_id("ex", row.qa_id, "positive", section.section_id), row.qa_id, split, "positive", section.context, section.section_id,
         row.question, row.answer, True, how, None, row.source, evidence, "",
+    )  # fmt: skip
+
+
+def second_positive_of(example: Example, answer: str, evidence: str, model: str) -> Example:
+    """Return the example that a negative becomes when a model finds the row's answer in its context."""
+    how = f"offered as {example.kind}, answers: {model} finds the answer, its evidence is verbatim in the context"
+    return replace(
+        example, example_id=stable_id("ex", example.qa_id, "positive", example.context_section_id), kind="positive", answer=answer,
+        answerable=True, verified=how, verified_score=None, evidence=evidence, plausible_answer="",
     )  # fmt: skip
 
 

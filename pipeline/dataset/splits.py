@@ -1,10 +1,18 @@
 """Train, validation, test: by page, near-duplicate pages and questions together, so that nothing of one is in another.
 
-Pages that have a near-duplicate section (5-gram Jaccard of 0.8 or more) or a near-duplicate question are one component; a hash
-of the seed and the component's smallest title says where it goes. So added pages move no other, with one limit: a page that
-joins a component and whose title is smaller than any in it gives the component a new name, and one that joins two makes them one; then
-those pages, and no others, may move. Nothing is balanced after the fact, for that would move pages: kinds match because each
-question asks for the same negatives in every split, lengths because the hash does not know them.
+Pages that have a near-duplicate section (5-gram Jaccard of 0.8 or more) or a near-duplicate question are one component, and a hash of
+the seed and the component's smallest title gives it a place between 0 and 1; below 0.70 is train, below 0.85 validation.
+
+A hash is stable and not balanced; what balances moves things. The compromise: pages with questions are sorted by length (how many words
+the sections have that are asked about: `STRATA`), and in each such stratum the two bounds give way, by as few pages as it takes to bring
+the shares of its questions to within `TOLERANCE` of what they should be. So each split has its share of the questions on short, middling
+and long sections, and kinds match because each question asks for the same negatives everywhere.
+
+Stable: a page far from a bound – and most are – whatever pages or questions are added; a page without questions, always. Not stable:
+pages whose place is near a bound may move when questions come to their stratum; a page that joins a component with a smaller title than
+any in it, or joins two, renames it, and its pages may move; how large a component may grow depends on the number of pages, so that a much
+larger run may join what a smaller one kept apart. On 100 real pages with questions, of which a fifth was added later, see CONTRIBUTING for
+how many moved; statistics.md says how well the splits match.
 
 What many pages share (the rules of every swimming event, "When was the final?") would join everything to everything: on the
 notebooks' 731 pages one component of most of them. A link is taken while the component stays small. Where it is not, what
@@ -20,7 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.records import SPLITS, Rejected
-from pipeline.text.compare import normalise_answer
+from pipeline.text.compare import normalise_answer, size
 from pipeline.text.groups import Groups, near_pairs
 
 if TYPE_CHECKING:
@@ -33,6 +41,10 @@ NEAR_DUPLICATE = 0.8
 LARGEST_SHARE = 0.02
 """of the pages, that links may join in one component"""
 LARGEST_AT_LEAST = 4
+STRATA = (60, 120)
+"""words of the sections that are asked about, on the average of a component's questions: short, middling, long"""
+TOLERANCE = 0.05
+"""of a stratum's questions, that a split may have too many or too few before a bound gives way"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +61,46 @@ class Splits:
     largest_component: int
 
 
-def split_of(name: str, seed: int) -> str:
-    """Return the split of a page or component: a hash of seed and name decides."""
+def place_of(name: str, seed: int) -> float:
+    """Return the place of a page or component between 0 and 1: a hash of seed and name."""
     digest = hashlib.sha256(f"split\x1f{seed}\x1f{name}".encode("utf-8", "surrogatepass")).digest()
-    place = int.from_bytes(digest[:8]) / 2**64
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def split_of(name: str, seed: int) -> str:
+    """Return the split of a page or component where nothing has to be balanced."""
+    place = place_of(name, seed)
     bound = 0.0
     for split, share in SHARES:
         bound += share
         if place < bound:
             return split
     return SHARES[-1][0]
+
+
+def balanced(weights: Mapping[str, int], seed: int) -> dict[str, str]:
+    """Return the split of each component of one stratum, by name; `weights` are their numbers of questions.
+
+    In the order of their places they are cut twice; each cut is where the shares say, or, if the questions before it are too many or too
+    few by more than the tolerance, at the nearest place where they are not (or least so).
+    """
+    order = sorted(weights, key=lambda name: (place_of(name, seed), name))
+    total, before = sum(weights.values()), [0]
+    for name in order:
+        before.append(before[-1] + weights[name])
+    cuts, bound = [0], 0.0
+    for _, share in SHARES[:-1]:
+        bound += share
+        cuts.append(max(cuts[-1], _cut(bound, sum(place_of(name, seed) < bound for name in order), before, total)))
+    cuts.append(len(order))
+    return {name: split for (split, _), start, end in zip(SHARES, cuts, cuts[1:], strict=False) for name in order[start:end]}
+
+
+def _cut(bound: float, by_hash: int, before: Sequence[int], total: int) -> int:
+    """Return after how many components to cut; `by_hash` is where the hash alone would."""
+    off = [abs(n - bound * total) for n in before]
+    least = max(TOLERANCE * total, min(off))
+    return min((at for at in range(len(before)) if off[at] <= least), key=lambda at: (abs(at - by_hash), off[at], at))
 
 
 def assign(sections: Sequence[Section], rows: Sequence[QA], seed: int) -> Splits:
@@ -70,7 +112,7 @@ def assign(sections: Sequence[Section], rows: Sequence[QA], seed: int) -> Splits
     title_of_row = {row.qa_id: title_of[row.section_id] for row in rows}
     repeats = [*([title_of[i] for i in group] for group in sections_alike), *([title_of_row[i] for i in group] for group in questions_alike)]
     pages = _components(set(title_of.values()), repeats)
-    by_title = {title: split_of(pages.root(title), seed) for title in sorted(set(title_of.values()))}
+    by_title = _by_title(pages, title_of, {s.section_id: size(s.content) for s in sections}, rows, seed)
     asked = Counter(row.section_id for row in rows)
     unused = frozenset(_elsewhere(sections_alike, {i: by_title[t] for i, t in title_of.items()}, asked))
     dropped = {row.qa_id: Rejected("section_in_another_split") for row in rows if row.section_id in unused}
@@ -79,6 +121,19 @@ def assign(sections: Sequence[Section], rows: Sequence[QA], seed: int) -> Splits
     dropped |= dict.fromkeys(_elsewhere(questions_left, left, Counter(dict.fromkeys(left, 1))), Rejected("question_in_another_split"))
     sizes = [pages.size(title) for title in by_title]
     return Splits(by_title, dropped, unused, sum(size > 1 for size in sizes), max(sizes, default=0))
+
+
+def _by_title(pages: Groups, title_of: Mapping[str, str], words: Mapping[str, int], rows: Sequence[QA], seed: int) -> dict[str, str]:
+    """Return the split of each page: of those with questions stratum by stratum, of the others by the hash alone."""
+    lengths: dict[str, list[int]] = {}
+    for row in rows:
+        lengths.setdefault(pages.root(title_of[row.section_id]), []).append(words[row.section_id])
+    strata: dict[int, dict[str, int]] = {}
+    for root, found in lengths.items():
+        stratum = sum(sum(found) / len(found) >= bound for bound in STRATA)
+        strata.setdefault(stratum, {})[root] = len(found)
+    by_root = {root: split for weights in strata.values() for root, split in balanced(weights, seed).items()}
+    return {title: by_root.get(pages.root(title)) or split_of(pages.root(title), seed) for title in sorted(set(title_of.values()))}
 
 
 def _alike(names: Sequence[str], texts: Sequence[str]) -> list[list[str]]:

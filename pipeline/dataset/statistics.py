@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.dataset.balance import balance
 from pipeline.dataset.formats.squad import LEFT_OUT, NO_SPAN
 from pipeline.records import SPLITS
 from pipeline.text.compare import words
@@ -14,6 +15,7 @@ from pipeline.text.markdown import escaped, table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pipeline.dataset.balance import Balance
     from pipeline.dataset.formats.squad import Span
     from pipeline.dataset.leaks import Leak
     from pipeline.records import DroppedExample, Example
@@ -57,11 +59,15 @@ class Statistics:
     squad: dict[str, int]
     """how the answers were aligned to their contexts"""
     leaks: list[Leak]
+    balance: Balance
+    """how well the splits match"""
+    notes: tuple[str, ...] = ()
+    """what has to be known before any figure is read"""
 
 
 def statistics(
     examples: Sequence[Example], dropped: Iterable[DroppedExample], spans: Mapping[str, Span], leaks: list[Leak],
-    overlap: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    overlap: Mapping[str, Mapping[str, Mapping[str, Any]]], notes: Sequence[str] = (),
 ) -> Statistics:  # fmt: skip
     """Count. Spans are by example id."""
     kinds = kinds_of(examples)
@@ -78,6 +84,8 @@ def statistics(
         _by_reason(dropped),
         dict(sorted(Counter(spans[e.example_id].how for e in examples).items())),
         leaks,
+        balance(examples),
+        tuple(notes),
     )  # fmt: skip
 
 
@@ -135,7 +143,7 @@ def as_json(statistics: Statistics) -> dict[str, Any]:
 def page(statistics: Statistics) -> str:
     """Return statistics.md."""
     parts = [
-        "# Statistics of the training data\n", *tables(statistics),
+        "# Statistics of the training data\n", *(f"**{escaped(note)}**\n" for note in statistics.notes), *tables(statistics), _balance(statistics.balance),
         _lengths("Contexts, in words, title and heading included", "kind", statistics.context_words),
         _lengths("Questions, in words", "kind", statistics.question_words),
         _lengths("Answers of answerable questions, in words", "split", statistics.answer_words),
@@ -149,6 +157,21 @@ def tables(statistics: Statistics) -> list[str]:
     heads = ("kind", *SPLITS, TOTAL)
     rows = [(kind, *(row[name] for name in heads[1:])) for kind, row in statistics.by_kind_and_split.items()]
     return [f"## Examples by kind and split\n\n{table(heads, rows)}", _leaks(statistics), _overlap(statistics), _checked(statistics)]
+
+
+def _balance(found: Balance) -> str:
+    splits = [split for split in SPLITS if any(split in row for row in found.kinds.values())]
+    rows: list[tuple[object, ...]] = [("questions", *(f"{found.questions[s]:.1%}" for s in splits), "")]
+    rows += [(kind, *(f"{row[s]:.1%}" for s in splits), f"{row[TOTAL]:.1%}") for kind, row in found.kinds.items()]
+    far = [(f"length of {name}", *(f"{row.get(s, 0.0):.2f}" for s in splits)) for name, row in found.lengths.items()]
+    wanted = ", ".join(f"{split} {share:.0%}" for split, share in found.wanted.items())
+    kind, split, gap = found.widest
+    widest = f"\nWanted: {wanted} of the questions. Farthest from its share in all: {kind} in {split}, by {100 * gap:.1f} percentage points.\n" if kind else ""
+    distances = "\nKolmogorov–Smirnov distance of the lengths in words from those of all splits together (0: alike, 1: nothing in common).\n"
+    return (
+        f"## How well the splits match\n\nThe share of the questions that a split has, and of a split's examples that are of a kind.\n\n"
+        f"{table(('', *splits, TOTAL), rows)}{widest}\n{table(('', *splits), far)}{distances}"
+    )
 
 
 def _leaks(statistics: Statistics) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -77,3 +77,19 @@ def choose_threshold(answerable: Sequence[bool], scores: Scores) -> float:
     best = float(thresholds[int((true_positive - false_positive).argmax())])
     lower = scores[scores < best]
     return round(float((best + lower.max()) / 2) if np.isfinite(best) and len(lower) else 0.5, 6)
+
+
+def judge_of(answerable: Mapping[str, Sequence[bool]]) -> str:
+    """Return the split that thresholds are chosen on: validation, never test; train where validation lacks a class."""
+    return "validation" if len(set(answerable["validation"])) == 2 else "train"  # noqa: PLR2004
+
+
+def threshold_warning(answerable: Mapping[str, Sequence[bool]]) -> str:
+    """Return what must be said where the threshold cannot be chosen on validation; else nothing."""
+    if judge_of(answerable) == "validation":
+        return ""
+    there = answerable["validation"]
+    return (
+        f"warning: the threshold was chosen on train – validation has {sum(there)} answerable and {len(there) - sum(there)} unanswerable examples – "
+        "it suits rows the model has seen, and may be too high or too low for others: add pages with questions, or judge by AUROC alone"
+    )

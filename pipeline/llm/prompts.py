@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERSION = "2026-11-24"
+VERSION = "2026-11-24.2"
 Message = tuple[str, str]
 """(role, content)"""
 
@@ -127,4 +127,23 @@ def question_for_span(title: str, evidence: str, span: str, opening: str) -> lis
 def short_answer(passage: str, question: str) -> list[Message]:
     """Show the embedded model how answers are found in a passage, and begin the next one."""
     shown = "".join(f"Text: {text}\nQuestion: {q}\nAnswer: {a}\n\n" for text, q, a in _READ)
+    return [("user", f"{shown}Text: {_line(passage)}\nQuestion: {_line(question)}\nAnswer:")]
+
+
+_DECLINED: Sequence[tuple[str, str]] = (
+    ("The tower was designed by the company of Gustave Eiffel and is 330 metres tall.", "Who painted the Eiffel Tower in 1968?"),
+    (
+        "Abebe Bikila of Ethiopia won the race barefoot, ahead of Rhadi Ben Abdesselam.",
+        "In what time did Abebe Bikila win the marathon at the 1960 Summer Olympics?",
+    ),
+)  # fmt: skip
+
+
+def answer_or_decline(passage: str, question: str) -> list[Message]:
+    """Show the embedded model how answers are found in a passage or are missing from it, and begin the next one."""
+    from pipeline.records import NO_ANSWER
+
+    found = [f"Text: {text}\nQuestion: {q}\nAnswer: {a}\n\n" for text, q, a in _READ]
+    missing = [f"Text: {text}\nQuestion: {q}\nAnswer: {NO_ANSWER}\n\n" for text, q in _DECLINED]
+    shown = "".join(part for pair in zip(found, missing, strict=True) for part in pair)
     return [("user", f"{shown}Text: {_line(passage)}\nQuestion: {_line(question)}\nAnswer:")]

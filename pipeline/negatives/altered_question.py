@@ -77,6 +77,8 @@ def _fits(asked: Asked, value: Value, other: str) -> bool:
     elsewhere = f" {normalise_answer(asked.row.question)} {normalise_answer(asked.row.answer)} "
     if common or f" {normalise_answer(other)} " in elsewhere or holds(context, forms(other)):
         return False
+    if value.type == "year" and abs(int(value.text) - int(other)) <= 1:
+        return False  # what is called 2020 may have been held in 2021
     if value.type == "number" and not _like(value.text, other):
         return False
     return other.casefold() not in context.folded

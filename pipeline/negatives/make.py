@@ -12,8 +12,9 @@ from pipeline.dataset.splits import NEAR_DUPLICATE, Splits, assign
 from pipeline.negatives import altered_question, evidence_removed, same_page, similar
 from pipeline.negatives import random as random_kind
 from pipeline.negatives.pool import Asked, Offer, Pool
+from pipeline.negatives.second_reading import NOT_AVAILABLE, SECOND_POSITIVES
 from pipeline.negatives.values import Values
-from pipeline.negatives.verify import Answers, Passed, negative_or_not, removed_or_not, said
+from pipeline.negatives.verify import PARAPHRASES, Answers, Passed, negative_or_not, removed_or_not, said
 from pipeline.records import SPLITS, DroppedExample, Example, Rejected
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.text.compare import normalise_answer
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
     from pipeline.negatives.verify import Embed
     from pipeline.records import QA, Section
 
-NOT_AVAILABLE = "not_available"
-_SEARCHED = 2 * similar.DEPTH  # the own page's sections are among what is found
-_SURELY_READ = 3  # of the candidates found
-_SECOND_POSITIVES = 2  # contexts besides its own that one question may answer from
+_SEARCHED = 3 * similar.DEPTH // 2  # the own page's sections are among what is found
 
 
 @dataclass(slots=True)
@@ -106,23 +104,24 @@ def _belonging(rows: Sequence[QA], by_id: Mapping[str, Section], made: Made) -> 
 
 
 def _split_examples(asked: list[Asked], place: _Place, made: Made, step: Callable[[], None]) -> None:
-    found: list[list[int]] = [[] for _ in asked]
+    found: list[similar.Near | None] = [None] * len(asked)
     if place.wanted.get("similar"):
-        found = Bm25([s.context for s in place.pool.sections]).search([a.row.question for a in asked], _SEARCHED)
+        ranked = Bm25([s.context for s in place.pool.sections]).search([a.row.question for a in asked], _SEARCHED)
+        found = [similar.near(one, place.pool, places, place.idf) for one, places in zip(asked, ranked, strict=True)]
     if place.embed and place.verify:
-        place.embed(_to_be_embedded(asked, place.pool, found))  # at once, in even batches: four times as fast as one by one
-    for one, ranked in zip(asked, found, strict=True):
+        place.embed(_to_be_embedded(asked, found))  # at once, in even batches: four times as fast as one by one
+    for one, near in zip(asked, found, strict=True):
         made.examples.append(positive(one.row, one.section, place.split))
-        _Taking(one, place, made).all_kinds(ranked)
+        _Taking(one, place, made, near).all_kinds()
         step()
 
 
-def _to_be_embedded(asked: Sequence[Asked], pool: Pool, found: Sequence[Sequence[int]]) -> list[str]:
-    """Return the questions, answers, evidence and true contexts, and what the search found first: most of what verification will read."""
+def _to_be_embedded(asked: Sequence[Asked], found: Sequence[similar.Near | None]) -> list[str]:
+    """Return the questions, answers, evidence and true contexts, and the similar ones that are looked at first: most of what verification reads."""
     texts: dict[str, None] = {}
-    for one, ranked in zip(asked, found, strict=True):
+    for one, near in zip(asked, found, strict=True):
         row = one.row
-        first = similar.candidates(one, pool, ranked)[:_SURELY_READ] if ranked else []
+        first = near.first if near else []
         texts |= dict.fromkeys([row.question, row.evidence, said(one), one.section.context, *(section.context for section in first)])
     return list(texts)
 
@@ -134,10 +133,11 @@ class _Taking:
     one: Asked
     place: _Place
     made: Made
+    near: similar.Near | None
     taken: set[str] = field(default_factory=set)
     seconds: int = 0
 
-    def all_kinds(self, ranked: Sequence[int]) -> None:
+    def all_kinds(self) -> None:
         for kind, amount in self.place.wanted.items():
             rng = random.Random(f"{self.place.seed}/{self.one.row.qa_id}/{kind}")
             n = int(amount) + (rng.random() < amount % 1)
@@ -147,13 +147,13 @@ class _Taking:
             elif kind == "evidence_removed":
                 self._removed(n)
             else:
-                self._contexts(kind, n, self._offered(kind, rng, ranked))
+                self._contexts(kind, n, self._offered(kind, rng))
 
-    def _offered(self, kind: str, rng: random.Random, ranked: Sequence[int]) -> Iterable[tuple[Offer, str]]:
+    def _offered(self, kind: str, rng: random.Random) -> Iterable[tuple[Offer, str]]:
         """Return what a kind offers, and why the kind itself refuses it, if it does."""
         place = self.place
-        if kind == "similar":
-            return ((found.offer, found.refused) for found in similar.offers(self.one, place.pool, ranked, place.idf, place.embed))
+        if self.near and kind == "similar":
+            return ((found.offer, found.refused) for found in similar.offers(self.one, self.near, place.embed))
         offers = random_kind.offers if kind == "random" else same_page.offers
         return ((offer, "") for offer in offers(self.one, place.pool, rng))
 
@@ -186,7 +186,7 @@ class _Taking:
             score = verdict.score if self.place.verify else None
             self.made.examples.append(negative(row, section, split, kind, how, score, offer.question, offer.plausible))
             return 1
-        if isinstance(verdict, Answers) and self.seconds < _SECOND_POSITIVES:
+        if isinstance(verdict, Answers) and self.seconds < SECOND_POSITIVES:
             self.seconds += 1
             self.made.examples.append(second_positive(row, section, split, kind, verdict.evidence))
         else:
@@ -210,16 +210,28 @@ class _Taking:
     def _removed(self, n: int) -> None:
         why = "only_one_can_be_made"
         if n:
-            offer = evidence_removed.offer(self.one, self.place.idf)
             self.made.offered["evidence_removed"] += 1
-            if isinstance(offer, Rejected):
-                why = offer.reason
+            offer, verdict = self._cut()
+            if isinstance(verdict, Rejected):
+                why = verdict.reason
+            if offer is None:
                 self.made.drop(self.one.row, "evidence_removed", self.one.section.section_id, why)
             else:
-                verdict = removed_or_not(self.one, offer.section, self.place.embed if self.place.verify else None)
                 n -= self._settle("evidence_removed", offer, verdict)
-                why = verdict.reason if isinstance(verdict, Rejected) else why
         self._not_available("evidence_removed", n, why)
+
+    def _cut(self) -> tuple[Offer | None, Passed | Rejected]:
+        """Cut the answer out of the true context; what still paraphrases the evidence is cut out too, once."""
+        one, place = self.one, self.place
+        embed = place.embed if place.verify else None
+        offer = evidence_removed.offer(one, place.idf)
+        if isinstance(offer, Rejected):
+            return None, offer
+        verdict = removed_or_not(one, offer.section, embed)
+        if embed and isinstance(verdict, Rejected) and verdict.reason == PARAPHRASES:
+            again = evidence_removed.offer(one, place.idf, evidence_removed.paraphrases(one, offer.section, embed))
+            return (None, again) if isinstance(again, Rejected) else (again, removed_or_not(one, again.section, embed))
+        return offer, verdict
 
     def _not_available(self, kind: str, left: int, why: str) -> None:
         reason = f"{NOT_AVAILABLE}: {why}" if why else NOT_AVAILABLE

@@ -26,13 +26,16 @@ class Reading:
     """joined, they are the text again"""
     words: tuple[frozenset[str], ...]
     """the content words of each sentence"""
+    vocabulary: frozenset[str]
+    """the content words of the whole"""
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def read(text: str) -> Reading:
     """Read a text; the same text is read once."""
     cut = tuple(pieces(text))
-    return Reading(text, text.casefold(), normal(text), shingles(text), cut, tuple(frozenset(content_words(s)) for s in cut))
+    words = tuple(frozenset(content_words(s)) for s in cut)
+    return Reading(text, text.casefold(), normal(text), shingles(text), cut, words, frozenset().union(*words))
 
 
 def holds(reading: Reading, forms: frozenset[str]) -> bool:

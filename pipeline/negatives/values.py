@@ -74,8 +74,10 @@ class Values:
 
     def found_in(self, text: str) -> list[Value]:
         """Return the values of a text, in its order, none inside another."""
+        folded = text.casefold()
+        topics = [topic for topic in self.topics if topic.casefold() in folded]  # most are not there, and this is quick to see
         found = [
-            *(("topic", m.start(), m.group()) for topic in self.topics for m in re.finditer(rf"\b{re.escape(topic)}\b", text, re.IGNORECASE)),
+            *(("topic", m.start(), m.group()) for topic in topics for m in re.finditer(rf"\b{re.escape(topic)}\b", text, re.IGNORECASE)),
             *(("year", m.start(), m.group()) for m in _YEAR.finditer(text)),
             *(("number", m.start(), m.group()) for m in _NUMBER.finditer(text) if not _YEAR.fullmatch(m.group())),
             *((self._type_of(m.group()), m.start(), m.group()) for m in _NAME.finditer(text)),

@@ -14,7 +14,10 @@ SHORTEST = 3
 _DASHES = str.maketrans({"–": " ", "—": " ", "−": " ", "/": " ", "’": "'", "‘": "'", "“": '"', "”": '"'})
 _DIGIT_HYPHEN = re.compile(r"(?<=\d)-(?=\d)")
 _PARTS = re.compile(r"\s*(?:;|,(?!\d)|\band\b|&|\bor\b)\s*")
+_LONG_NUMBER = re.compile(r"\d+(?:[.,:]\d+)+")
 _LISTED = 6
+_PARTICLES = frozenset("van von der den de da di del della la le el al bin ibn dos du ter ten zu".split())
+"""of names: "Annemiek van Vleuten" is "Vleuten", too"""
 _GENERIC = frozenset(
     "olympics olympic games team tournament event events championship championships federation committee stadium arena park center centre".split()
 )
@@ -28,7 +31,8 @@ def normal(text: str) -> str:
 @functools.lru_cache(maxsize=20_000)
 def forms(answer: str) -> frozenset[str]:
     """Return the forms an answer may take, normalised; any of them in a text is reason enough to doubt that the text lacks the answer."""
-    found = {answer, *date_forms(answer), *_number_alone(answer), *_names(answer), *_nations(answer), _swapped(answer)}
+    found = {answer, *date_forms(answer), *_number_alone(answer), *_measure(answer), *_names(answer), *_nations(answer), _swapped(answer)}
+    found |= {form.replace("-", " ") for form in found}  # "twenty four" is twenty-four too
     return frozenset(form for form in (normal(form).strip() for form in found) if form)
 
 
@@ -57,9 +61,15 @@ def _number_alone(answer: str) -> set[str]:
     return number_forms(numbers[0]) | {numbers[0]} if len(numbers) == 1 and not date_forms(answer) and tokens.index(numbers[0]) <= 1 else set()
 
 
+def _measure(answer: str) -> set[str]:
+    """Return the long number of a measure, without its unit: "21.53 secs" is 21.53 wherever it stands."""
+    found = _LONG_NUMBER.findall(answer)
+    return {found[0]} if len(found) == 1 and not date_forms(answer) and len(answer.split()) <= 2 else set()  # noqa: PLR2004 (number and unit)
+
+
 def _names(answer: str) -> set[str]:
     """Return a name's last part and its initial form: "Simone Biles" is "Biles" further down, or "S. Biles"."""
-    words = answer.split()
+    words = [word for at, word in enumerate(answer.split()) if not (at and word in _PARTICLES)]
     if not 2 <= len(words) <= 4 or not all(word[:1].isupper() for word in words) or words[-1].casefold() in _GENERIC:  # noqa: PLR2004
         return set()
     last = words[-1] if len(words[-1]) >= SHORTEST else ""

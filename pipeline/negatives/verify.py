@@ -39,6 +39,7 @@ PARAPHRASE = 0.90
 """cosine from which on a sentence may be the evidence in other words, where the answer is a name or number that no form of stands in it"""
 PARAPHRASE_OF_DESCRIPTION = 0.78
 """the same where the answer is a description, which other words can say as well"""
+PARAPHRASES = "paraphrases_the_evidence"
 _LONG_ANSWER = 4  # content words
 _SURELY = 5  # words of evidence, below which its repetition proves nothing
 
@@ -88,9 +89,20 @@ def _doubt(asked: Asked, there: Reading) -> str:
 def _evidence_again(asked: Asked, candidate: Section) -> str:
     """Return the context's own wording of the evidence if it has it word for word with the answer in it; else nothing."""
     evidence = asked.row.evidence
+    if not speaks_of_the_same(asked.row.question, asked.section.context, candidate.context):
+        return ""
     if len(evidence.split()) < _SURELY or not holds(read(evidence), forms(asked.row.answer)):
         return ""
     return find_verbatim(evidence, candidate.content) or ""
+
+
+def speaks_of_the_same(question: str, own: str, other: str) -> bool:
+    """Tell whether a context has every word of the question that the true one has.
+
+    What is said of the men's event in the same words as of the women's answers no question about the women's: of 38 contexts with the
+    evidence word for word, on 100 real pages, 33 spoke of another event or nation.
+    """
+    return frozenset(content_words(question)) & read(own).vocabulary <= read(other).vocabulary
 
 
 def says_the_answer(answer: str, there: Reading) -> bool:
@@ -127,7 +139,7 @@ def by_meaning(asked: Asked, candidate: Section, embed: Embed) -> Rejected | flo
         return 0.0
     nearest = max(float((there @ vectors.T).max()) for vectors in wanted)
     limit = PARAPHRASE if is_name_or_number(asked.row.answer) else PARAPHRASE_OF_DESCRIPTION
-    return Rejected("paraphrases_the_evidence", f"{nearest:.2f}") if nearest >= limit else nearest
+    return Rejected(PARAPHRASES, f"{nearest:.2f}") if nearest >= limit else nearest
 
 
 def said(asked: Asked) -> str:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import EndpointError, NotAsked, RequestRefused
-from pipeline.llm import prompts
+from pipeline.llm import answering, prompts
 from pipeline.llm.chat import ChatReply, ChatRequest
+from pipeline.llm.replies import parse_answer, parse_items
 from pipeline.qa import checks
 from pipeline.qa.candidates import Candidate, candidates
-from pipeline.qa.replies import parse_answer, parse_items
 from pipeline.records import QA, Rejected, RejectedQA, Section, stable_id
 from pipeline.text.compare import token_f1
 from pipeline.text.sentences import sentences
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Search = Callable[[str, int], list[str]]
 
 FINDABLE_WITHIN = 10
-QUESTION_TOKENS, ANSWER_TOKENS, ITEM_TOKENS = 48, 160, 220
+QUESTION_TOKENS, ITEM_TOKENS = 48, 220
 _PASSAGE_SIDES = 1  # sentences on each side of the evidence that a small model is given to read
 _REPLY_KEPT = 4000
 SAMPLES = 3  # how often a reply is asked for that can't be read
@@ -272,7 +272,6 @@ def checked(draft: Draft, *, brought: bool = False) -> Verdict:
 
 
 async def _answered(draft: Draft, ask: Ask) -> Draft:
-    messages = prompts.answer(draft.section.context, draft.question)
-    reply = await ask(ChatRequest(draft.plan.model, tuple(messages), ANSWER_TOKENS, seed=draft.plan.seed, schema=prompts.ANSWER_SCHEMA))
+    reply = await ask(answering.request(draft.plan.model, draft.section.context, draft.question))
     answer, evidence = parse_answer(reply.text)
     return draft.after(reply, answer=answer, evidence=evidence)

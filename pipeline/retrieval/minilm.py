@@ -7,7 +7,7 @@ its pieces, made unit length. Longer texts are read in windows of whole sentence
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,12 @@ class Embedded:
     pieces: Vectors
     sentences: Vectors
     sentence_of: npt.NDArray[np.int64]
+
+
+@cache
+def encoder() -> MiniLM:
+    """Return the encoder of this process: what one part of a command has embedded another need not."""
+    return MiniLM()
 
 
 class MiniLM:

@@ -6,6 +6,7 @@ import re
 import string
 import unicodedata
 from collections import Counter
+from typing import Any
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -44,7 +45,7 @@ def shingles(text: str, n: int = 5) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(w[i : i + n]) for i in range(max(1, len(w) - n + 1))) if w else frozenset()
 
 
-def jaccard(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> float:
+def jaccard(a: frozenset[Any], b: frozenset[Any]) -> float:
     """Return the share of common members in two sets, 0 for two empty ones."""
     return len(a & b) / len(a | b) if a or b else 0.0
 

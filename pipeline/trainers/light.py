@@ -39,8 +39,8 @@ def train(examples: Sequence[Example], folder: Path, seed: int, made_of: Mapping
 
     Raises InputError if the training split has one class alone.
     """
-    from pipeline.evaluation.metrics import choose_threshold
-    from pipeline.retrieval.minilm import MiniLM
+    from pipeline.evaluation.metrics import choose_threshold, judge_of, threshold_warning
+    from pipeline.retrieval.minilm import encoder as shared
     from pipeline.store import write_json, write_text
     from pipeline.text.lexical import Idf
     from pipeline.trainers.discriminator import FEATURES, Pair, features, fit, texts_of
@@ -48,18 +48,19 @@ def train(examples: Sequence[Example], folder: Path, seed: int, made_of: Mapping
     parts = {split: [e for e in examples if e.split == split] for split in SPLITS}
     pairs = {split: [Pair(e.question, e.context) for e in rows] for split, rows in parts.items()}
     idf = Idf.of(sorted({e.context for e in parts["train"]}))
-    encoder = MiniLM()
+    encoder = shared()
     with watch(sum(texts_of(p) for p in pairs.values())) as bar:
         matrices = {split: features(p, idf, encoder, bar.step) for split, p in pairs.items()}
     model = fit(matrices["train"], [e.answerable for e in parts["train"]], idf, seed)
     base = FEATURES.index("idf_overlap")
     scores = {"discriminator": {s: model.probabilities(m) for s, m in matrices.items()}, "idf_overlap": {s: m[:, base] for s, m in matrices.items()}}
     # chosen on validation, never on test; a run too small to have both classes there chooses on train
-    judge = "validation" if len({e.answerable for e in parts["validation"]}) == 2 else "train"  # noqa: PLR2004
-    truth = [e.answerable for e in parts[judge]]
+    answerable = {split: [e.answerable for e in rows] for split, rows in parts.items()}
+    judge = judge_of(answerable)
+    truth = answerable[judge]
     thresholds = {name: choose_threshold(truth, by_split[judge]) for name, by_split in scores.items()}
     model = replace(model, threshold=thresholds["discriminator"])
-    metrics = measure_splits(parts, scores, thresholds, judge)
+    metrics = {"threshold_warning": threshold_warning(answerable), **measure_splits(parts, scores, thresholds, judge)}
     model.save(folder)
     write_json(folder / "metrics.json", metrics)
     write_json(

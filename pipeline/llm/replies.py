@@ -31,6 +31,12 @@ def parse_answer(reply: str) -> tuple[str, str]:
     return (_text(found[0], "answer"), _text(found[0], "evidence")) if found else (reply.strip(), "")
 
 
+def broken(reply: str) -> bool:
+    """Tell whether a reply set out to be JSON and is none: it broke off."""
+    said = re.sub(r"^```\w*\s*", "", _said(reply).strip())
+    return said.startswith(("{", "[")) and not _objects(said)
+
+
 def _said(reply: str) -> str:
     """Return a reply without what the model thought before it (Qwen, DeepSeek and others write that into the content)."""
     return _THOUGHT.sub("", reply, count=1)

@@ -1,0 +1,56 @@
+"""A model asked to answer a question from one context alone, or to decline: the request, and what its reply says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pipeline.llm import prompts
+from pipeline.llm.chat import ChatReply, ChatRequest
+from pipeline.llm.replies import broken, parse_answer
+from pipeline.records import NO_ANSWER
+from pipeline.text.compare import normalise_answer
+
+ANSWER_TOKENS, SMALL_TOKENS = 160, 48
+_SHOWN_TO_SMALL = 4000
+"""characters of a context that the embedded model is shown; its window has 2,048 of its own tokens, pattern included"""
+_DECLINES = re.compile(  # of a text as `normalise_answer` leaves it: lower case, no articles
+    r"^(?:this )?(?:context|text|passage|section) (?:\w+ )?(?:not|doesn t|lacks|has no|gives no)\b"
+    r"|\bnot (?:\w+ )?(?:mentioned|stated|specified|provided|given|answered) in (?:this )?(?:context|text|passage|section)\b"
+    r"|^(?:it is )?not (?:mentioned|stated|specified|provided|given)$|^no (?:answer|information|mention)\b"
+)
+_WORDS_OF_NOTHING = frozenset(("", "none", "null", "na", "nothing", "unknown", "unanswerable"))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model answered, and the evidence that it copied; `declined`: it says that the context does not answer."""
+
+    answer: str
+    evidence: str
+    declined: bool
+
+
+def request(model: str, context: str, question: str, sample: int = 0) -> ChatRequest:
+    """Return the request for an answer with evidence, or the sentence that declines."""
+    return ChatRequest(model, tuple(prompts.answer(context, question)), ANSWER_TOKENS, schema=prompts.ANSWER_SCHEMA, sample=sample)
+
+
+def small_request(model: str, context: str, question: str, sample: int = 0) -> ChatRequest:
+    """Return the same for the embedded model: a pattern of answers and refusals."""
+    shown = prompts.answer_or_decline(context[:_SHOWN_TO_SMALL], question)
+    return ChatRequest(model, tuple(shown), SMALL_TOKENS, stop=("\n",), sample=sample)
+
+
+def read(reply: ChatReply) -> Said | None:
+    """Return what a reply says; None where it says nothing that could be read (empty, or JSON that breaks off)."""
+    if not reply.text.strip() or broken(reply.text):
+        return None
+    answer, evidence = parse_answer(reply.text)
+    return Said(answer, evidence, declines(answer))
+
+
+def declines(answer: str) -> bool:
+    """Tell whether an answer is a refusal: the sentence asked for, nothing at all, or what models say in its place."""
+    said = normalise_answer(answer.replace("'", " ").replace("’", " "))
+    return normalise_answer(NO_ANSWER) in said or said in _WORDS_OF_NOTHING or bool(_DECLINES.search(said))
