@@ -18,7 +18,7 @@ import tiny
 from conftest import ROOT, Result, environment, run
 
 from pipeline.errors import InputError, StorageError
-from pipeline.llm.bases import quietly
+from pipeline.llm.bases import open_base, quietly
 from pipeline.trainers.discriminator import Pair
 from pipeline.trainers.results import TRAINING, VALIDATION
 from pipeline.trainers.rows import QA, Encoded, Row
@@ -184,14 +184,16 @@ def test_validation_rows_among_the_training_rows_are_named(llama: Path, tmp_path
     assert "Who painted the shed?" in result.errors[0]
 
 
-def test_what_is_no_model_is_a_sentence(bert: Path, tmp_path: Path) -> None:
-    train, _ = files(tmp_path)
+def test_what_is_no_model_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    cases = [
-        (str(tmp_path / "nowhere"), "no model in that place"), (str(tmp_path / "empty"), "holds no model"),
-        ("someone/no-such-model", "neither a folder nor to be had from the hub"), (str(bert), "an encoder writes no answers"),
-    ]  # fmt: skip
-    for model, said in cases:
+    for model, said in ((str(tmp_path / "nowhere"), "no model in that place"), (str(tmp_path / "empty"), "holds no model")):
+        with pytest.raises(InputError, match=said):
+            open_base(model)
+
+
+def test_a_model_of_the_hub_that_cannot_be_had_and_an_encoder_that_is_to_answer_are_sentences(bert: Path, tmp_path: Path) -> None:
+    train, _ = files(tmp_path)
+    for model, said in (("someone/no-such-model", "neither a folder nor to be had from the hub"), (bert, "an encoder writes no answers")):
         result = run("train", "--target", "qa", "--model", model, "--file", train, "--data", tmp_path / "run", HF_HUB_OFFLINE="1")
         assert result.code == 1
         assert len(result.errors) == 1
@@ -318,5 +320,5 @@ def test_activations_that_are_computed_twice_change_no_gradient(llama: Path, tmp
             (tuner.compute_loss(model, collate_causal(batch, 0)) / len(batches)).backward()
         assert tuner.remembers == (len(batches) == 2)
         grads.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
-    assert torch.allclose(*grads, atol=1e-6)
+    assert torch.allclose(grads[0], grads[1], atol=1e-6)
     assert float(grads[0].abs().max()) > 0
