@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import subprocess
 import sys
@@ -25,12 +26,29 @@ from pipeline.records import KINDS, NO_ANSWER, DroppedExample, Example, Rejected
 from pipeline.store import RunFolder, read_rows
 
 CONTEXT = "Judo at the 2020 Summer Olympics\nVenue\n\nThe judoka met at the Nippon Budokan. It was built for the Games of 1964."
+QUESTIONS = 40
 DECLINES = Said(NO_ANSWER, "", declined=True)
 
 
+@pytest.fixture(scope="module")
+def some(collected: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with forty of the written questions, verified by rules. Not to be written to: copy it."""
+    home = tmp_path_factory.mktemp("some")
+    folder = Path(shutil.copytree(collected, home / "run"))
+    with (ROOT / "data/sample/qa.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))[:QUESTIONS]
+    with (home / "some.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    for command in (("create_qa", "--import", home / "some.csv"), ("train", "--trainer", "none")):
+        assert run(*command, "--data", folder).code == 0
+    return folder
+
+
 @pytest.fixture
-def folder(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def folder(some: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(some, tmp_path / "run"))
 
 
 def verified(folder: Path, url: str, *more: str) -> Result:
@@ -70,7 +88,7 @@ def test_what_the_model_answers_on_is_dropped_or_a_second_positive_and_counted(f
         second = counts["second_positives"].get(kind, 0)
         assert asked == stayed + second + len(gone)
         assert len(empty) == len(gone) + second
-    assert 0.5 < len(negatives(folder)) / len(before) < 0.7
+    assert 0.4 < len(negatives(folder)) / len(before) < 0.8
     assert "warning: m answers" not in result.err
 
 
@@ -79,13 +97,13 @@ def test_a_model_that_answers_whatever_it_is_shown_is_warned_of(folder: Path) ->
         result = verified(folder, url)
     assert result.code == 0
     assert "warning: m answers on" in result.err
-    assert "name a stronger --model, or use --verify rules" in result.err
+    assert "name a stronger --verifier, or use --verify rules" in result.err
 
 
 def wait_for(endpoint: Loopback, requests: int) -> None:
     begun = time.monotonic()
     while endpoint.state.requests < requests:
-        assert time.monotonic() - begun < 60
+        assert time.monotonic() - begun < 240
         time.sleep(0.01)
 
 
@@ -97,7 +115,7 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes_and_pays_no_arrived_r
         endpoint.state.bodies.clear()
         endpoint.state.requests = 0
         more = ["--data", folder, "--verify", "model", "--base-url", url, "--verifier", "m", "--trainer", "none", "--concurrency", at_once]
-        for stop_at in (20, 90):
+        for stop_at in (10, 35):
             with subprocess.Popen([sys.executable, "-m", "pipeline.train", *map(str, more)], cwd=ROOT, env=environment()) as process:
                 wait_for(endpoint, stop_at)
                 process.kill()
@@ -111,9 +129,9 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes_and_pays_no_arrived_r
 def test_a_cap_ends_it_before_anything_is_written_and_a_higher_one_goes_on(folder: Path) -> None:
     before = (folder / "examples.parquet").read_bytes()
     with serving(latency=0.0, declines=1.0) as (endpoint, url):
-        result = verified(folder, url, "--max-total-tokens", "20000", "--concurrency", "2")
+        result = verified(folder, url, "--max-total-tokens", "9000", "--concurrency", "2")
         assert result.code == 1
-        assert "--max-total-tokens 20,000" in result.err
+        assert "--max-total-tokens 9,000" in result.err
         assert "negatives have no reply yet" in result.err
         assert (folder / "examples.parquet").read_bytes() == before
         assert verified(folder, url).code == 0
