@@ -284,7 +284,7 @@ def _told(target: str, tuned: Tuned) -> list[str]:
     )
     if "classification" in m:
         lines.append("  on validation: " + _listed(m["classification"]))
-    return [*lines, *(_table(m, tuned.folder) if "test" in m else [])]
+    return [*lines, *(_table(m, tuned.folder, "test" if m["test"]["discriminator"] else "validation") if "test" in m else [])]
 
 
 def _listed(measures: Mapping[str, float | None]) -> str:
