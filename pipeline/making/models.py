@@ -158,7 +158,8 @@ def _told(target: str, tuned: Tuned) -> list[str]:
     )
     if "classification" in m:
         lines.append("  on validation: " + listed(m["classification"]))
-    return [*lines, *(table_of(m, tuned.folder) if "test" in m else [])]
+    split = "test" if m.get("test", {}).get("discriminator") else "validation"
+    return [*lines, *(table_of(m, tuned.folder, split) if "test" in m else [])]
 
 
 def classifier(run: Run, wish: Asked) -> cli.Outcome:

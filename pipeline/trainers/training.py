@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PROJECT = "abstention-pipeline"
 """what a tracker files the curves under"""
 RANK, ALPHA = 16, 32
-MICRO_CPU = {"causal": 4, "encoder": 16}  # rows at once, the rest of a batch by accumulation: a LoRA keeps 3 MB of activations a token
+MICRO_CPU = {"causal": 4, "encoder": 8}  # rows at once, the rest of a batch by accumulation: a LoRA keeps 3 MB of activations a token
 MICRO_GPU = 32
 _CHECKPOINTS, _VALIDATIONS, _SAMPLE = 20, 10, 64  # times a training; rows of validation judged each time
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
