@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= data/demo
+# where torch comes from; on Linux without a GPU: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test integration lint bench clean
+.PHONY: help install finetune demo test integration lint bench clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -14,8 +17,15 @@ install: $(VENV)/.installed ## everything into .venv, with the pinned versions o
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed – $$($(PYTHON) --version) – name one with make PYTHON=python3.12" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,train,dev]'
+	$(PIP) -e '.[embedded,train,dev]'
 	$(BIN)/python -m pipeline.fetch_weights
+	touch $@
+
+finetune: $(VENV)/.finetune ## what fine-tuning needs, beside: torch, transformers, peft, trackers
+
+$(VENV)/.finetune: $(VENV)/.installed
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(PIP) -e '.[embedded,train,finetune,track,dev]'
 	touch $@
 
 demo: install ## wiki pages → dataset → discriminator → report, on the bundled sample, without a key
@@ -27,7 +37,7 @@ demo: install ## wiki pages → dataset → discriminator → report, on the bun
 	$(BIN)/python -m pipeline.ask "Who won the women's marathon at the 2048 Summer Olympics?" --data $(RUN)
 	$(BIN)/python -m pipeline.report --data $(RUN)
 
-test: install ## lint, types, layers and tests
+test: install finetune ## lint, types, layers and tests
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache

@@ -8,6 +8,7 @@ COMMANDS = (
     ("collect", "wiki pages → sections"),
     ("create_qa", "sections → questions and answers, with evidence"),
     ("train", "→ adversarial pairs, training files, a discriminator, metrics"),
+    ("evaluate", "questions with contexts → answers, refusals, metrics beside baselines"),
     ("ask", "question → search → discriminator → answer or refusal"),
     ("report", "one HTML page to look at"),
     ("fetch_weights", "the embedded model's weights, once"),

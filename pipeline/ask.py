@@ -1,80 +1,115 @@
-"""python -m pipeline.ask "question" [--context FILE] [--threshold P] [--data DIR]
+"""python -m pipeline.ask ["question"] [--context FILE] [--threshold P] [--qa NAME] [--classifier NAME] [--data DIR]
 
-Search → discriminator → the sentence that answers, with its source; or a clear refusal.
+Search → discriminator → the answer with its source and evidence; or a clear refusal with the sections that came closest.
 
 Examples
   python -m pipeline.ask "Who won the women's marathon at the 2020 Summer Olympics?"
   python -m pipeline.ask "Who won the women's marathon at the 2048 Summer Olympics?"
       no section answers that: the answer declines, and names the sections that came closest
+  python -m pipeline.ask
+      a prompt that keeps models and index loaded, until Ctrl-D; questions may come from a pipe, too, one a line
   python -m pipeline.ask "How tall is it?" --context notes.txt
       judge one text instead of searching the run
+  python -m pipeline.ask "Who won the javelin?" --qa NAME
+      a QA model words the answer; the sentence that it rests on is still shown, and if the model declines, so does ask
+  python -m pipeline.ask --classifier NAME "They won the pennant in extra innings."
+      the class of a text, and its probability
+
+The search fuses BM25 with MiniLM's sentence vectors; the vectors are made at the first question (a minute for 2,000 sections) and kept in
+search/. A section that lacks a year of the question, is about other games or about men for women is not taken, whatever the discriminator
+says; the refusal tells so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import functools
+import json
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline import cli, settings
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.records import NO_ANSWER, Section
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pipeline.answering.answer import Answer
     from pipeline.cli import Run
 
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A section that the search found, and the discriminator's p(answerable)."""
-
-    section: Section
-    p: float
-
-    def described(self) -> dict[str, Any]:
-        """Return it for `--json`."""
-        s = self.section
-        return {
-            "p_answerable": round(self.p, 4),
-            "section_id": s.section_id,
-            "title": s.title,
-            "heading": s.heading,
-            "url": s.url,
-            "revision_id": s.revision_id,
-        }
+_PROMPT = "? "
+_CLOSEST = 3
 
 
 @cli.stage("ask")
-@click.argument("question")
+@click.argument("question", required=False)
 @settings.context_file
+@settings.discriminator
 @settings.threshold
 @settings.top_k
-def main(run: Run, question: str, context_file: Path | None, threshold: float | None, candidates: int) -> cli.Outcome:
-    """Search → discriminator → the sentence that answers, with its source; or a clear refusal."""
-    from pipeline.retrieval.minilm import MiniLM
-    from pipeline.trainers.discriminator import Discriminator, Pair, best_sentence, features
-
-    if not question.strip():
+@settings.max_tokens
+@settings.qa_model
+@settings.qa_base_url
+@settings.classifier
+def main(
+    run: Run, question: str | None, context_file: Path | None, discriminator: str, threshold: float | None, candidates: int, max_tokens: int,
+    qa: str | None, base_url: str | None, classifier: str | None,
+) -> cli.Outcome:  # fmt: skip
+    """Search → discriminator → the answer with its source; or a clear refusal."""
+    if question is not None and not question.strip():
         raise InputError("there is no question", repr(question), 'write it in quotes: python -m pipeline.ask "Who won …?"')
+    if classifier:
+        return _classify(run, classifier, question)
+    with _answering(run, context_file, discriminator, threshold, candidates, max_tokens, qa, base_url) as answer:
+        if question is None:
+            return _converse(run, answer)
+        found = answer(question)
+    counts = {"candidates": len(found.candidates), "answered": int(bool(found.text))}
+    return cli.Outcome(counts, run.folder.root, (), result=tuple(_said(found)), facts=_facts(found))
+
+
+@contextlib.contextmanager
+def _answering(
+    run: Run, context_file: Path | None, discriminator: str, threshold: float | None, most: int, max_tokens: int, qa: str | None, base_url: str | None
+) -> Iterator[Callable[[str], Answer]]:  # fmt: skip
+    """Load all that is needed, once, and yield what answers a question."""
+    from pipeline.answering import reader
+    from pipeline.answering.answer import answer, evidence_for
+    from pipeline.trainers.saved import load_scorer
+
+    if base_url and not qa:
+        raise InputError("--base-url is for --qa", base_url, "name the endpoint's model with --qa")
+    folder = _trained(run, discriminator)
+    with contextlib.ExitStack() as stack:
+        scorer = load_scorer(folder)
+        given = _given(context_file) if context_file else None
+        sections = [given] if given else _sections(run)
+        evidence = evidence_for(scorer, lambda: (section.context for section in sections))
+        search = _search(run, sections, evidence.encoder) if not given else None
+        limit = scorer.threshold if threshold is None else threshold
+        model = stack.enter_context(reader.reader(run.folder, reader.chosen(run.folder, qa, base_url), run.say)) if qa else None
+
+        def answered(question: str) -> Answer:
+            found = search.candidates(question, most, max_tokens) if search else sections
+            return answer(question, found, scorer, limit, evidence, model.answer if model else None, qa or "")
+
+        yield answered
+
+
+def _trained(run: Run, discriminator: str) -> Path:
+    """Return the discriminator's folder."""
+    folder = run.folder.discriminator
+    if discriminator != folder.name:
+        return run.folder.require_model(discriminator)
     stage = run.require("train")
-    model = Discriminator.load(run.folder.discriminator)
     if stage.get("settings", {}).get("trainer") == "none":
         run.say("ask: the discriminator is older than the examples: the last train had --trainer none")
-    found = [_given(context_file)] if context_file else _search(run, question, candidates)
-    limit = model.threshold if threshold is None else threshold
-    encoder = MiniLM()
-    judged: list[Judged] = []
-    if found:
-        p = model.probabilities(features([Pair(question, s.context) for s in found], model.idf, encoder))
-        judged = sorted((Judged(s, float(v)) for s, v in zip(found, p, strict=True)), key=lambda j: -j.p)
-    evidence = ""
-    if judged and judged[0].p >= limit:
-        best = judged[0].section
-        evidence = best_sentence(question, best.content, f"{best.title} {best.heading}", encoder, model.idf)
-    return _outcome(run, question, evidence, judged, limit)
+    return folder
 
 
 def _given(path: Path) -> Section:
@@ -90,29 +125,100 @@ def _given(path: Path) -> Section:
     return Section("", 0, 0, 0, path.name, "", "", 1, text, 0, None, "", "")
 
 
-def _search(run: Run, question: str, k: int) -> list[Section]:
-    from pipeline.retrieval.bm25 import Bm25
+def _sections(run: Run) -> list[Section]:
     from pipeline.sources.given import read_sections
 
     run.require("collect")
-    sections = read_sections(run.folder.sections)
-    return [sections[at] for at in Bm25([section.context for section in sections]).search([question], k)[0]]
+    return read_sections(run.folder.sections)
 
 
-def _outcome(run: Run, question: str, evidence: str, judged: list[Judged], limit: float) -> cli.Outcome:
-    lines = [evidence or NO_ANSWER]
-    shown = judged[:1] if evidence else judged[:3]
-    lines += [] if evidence else ["closest:"] if shown else ["no section has a word of the question"]
+def _search(run: Run, sections: list[Section], encoder: Any) -> Any:
+    from pipeline.retrieval.search import Search
+
+    return Search.over(sections, run.folder.search, encoder, functools.partial(run.progress, what="sections for the search, once", unit="section"))
+
+
+def _converse(run: Run, answer: Callable[[str], Answer]) -> cli.Outcome:
+    """Answer questions as they come, from a person or a pipe, until there are no more; one that fails ends nothing."""
+    counts = {"asked": 0, "answered": 0}
+    failure: PipelineError | None = None
+    for question in _questions(run):
+        began = time.monotonic()
+        try:
+            found = answer(question)
+        except PipelineError as error:
+            failure = error
+            click.echo(f"error: {error}", err=True)
+            continue
+        seconds = time.monotonic() - began
+        counts["asked"] += 1
+        counts["answered"] += bool(found.text)
+        for line in _said(found):
+            click.echo(line, err=run.as_json)
+        run.say(f"  {seconds:.2f} s")
+        if run.as_json:
+            click.echo(json.dumps({**_facts(found), "seconds": round(seconds, 3)}, ensure_ascii=False))
+    return cli.Outcome(counts, run.folder.root, failure=failure)
+
+
+def _questions(run: Run) -> Iterator[str]:
+    """Yield the questions of the terminal (with history and editing where readline is there), or the lines of a pipe."""
+    if not sys.stdin.isatty():
+        yield from (line.strip() for line in sys.stdin if line.strip())
+        return
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 (input() edits with it)
+    run.say("Ask; Ctrl-D ends.")
+    while True:
+        try:
+            line = input(_PROMPT).strip()
+        except EOFError:
+            click.echo(err=True)
+            return
+        if line:
+            yield line
+
+
+def _said(found: Answer) -> list[str]:
+    """Return an answer as lines for a terminal."""
+    lines = [found.text or NO_ANSWER]
+    if found.text and found.text != found.evidence:
+        lines.append(f"  evidence: {found.evidence}")
+    shown = found.candidates[: 1 if found.text else _CLOSEST]
+    if not found.text:
+        asked_model = found.by not in ("discriminator", "")
+        lines += [f"{found.by} declined; closest:" if asked_model else "closest:"] if shown else ["no section has a word of the question"]
     for one in shown:
         s = one.section
         place = " – ".join(part for part in (s.title, s.heading) if part)
         source = " ".join(part for part in (s.url, f"(revision {s.revision_id})" if s.revision_id else "") if part)
-        lines.append(f"  {place}  p(answerable) {one.p:.2f}, threshold {limit:.2f}" + (f"\n  {source}" if source else ""))
-    facts = {
-        "question": question, "answer": evidence or None, "evidence": evidence or None, "p_answerable": round(judged[0].p, 4) if judged else 0.0,
-        "threshold": limit, "candidates": [one.described() for one in judged],
+        against = f"; {one.judged.against}" if one.judged.against else ""
+        lines.append(f"  {place}  p(answerable) {one.judged.p:.2f}, threshold {found.threshold:.2f}{against}" + (f"\n  {source}" if source else ""))
+    return lines
+
+
+def _facts(found: Answer) -> dict[str, Any]:
+    """Return an answer for `--json`."""
+    return {
+        "question": found.question, "answer": found.text or None, "evidence": found.evidence or None, "p_answerable": round(found.p, 4),
+        "threshold": found.threshold, "by": found.by, "candidates": [one.described() for one in found.candidates],
     }  # fmt: skip
-    return cli.Outcome({"candidates": len(judged), "answered": int(bool(evidence))}, run.folder.root, (), result=tuple(lines), facts=facts)
+
+
+def _classify(run: Run, name: str, text: str | None) -> cli.Outcome:
+    """Name the class of a text, or of each line of a pipe."""
+    from pipeline.trainers.saved import load_classifier
+
+    model = load_classifier(run.folder.require_model(name))
+    texts = [text] if text is not None else list(_questions(run))
+    lines, told = [], []
+    for one, row in zip(texts, model.probabilities(texts) if texts else [], strict=True):
+        best = int(row.argmax())
+        lines.append(f"{model.classes[best].strip()}  {row[best]:.2f}")
+        ranked = {model.classes[at]: round(float(row[at]), 4) for at in row.argsort()[::-1]}
+        told.append({"text": one, "class": model.classes[best], "p": round(float(row[best]), 4), "classes": ranked})
+    facts = told[0] if text is not None else {"texts": told}
+    return cli.Outcome({"texts": len(texts)}, run.folder.root, result=tuple(lines), facts=facts)
 
 
 if __name__ == "__main__":

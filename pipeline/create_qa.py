@@ -205,7 +205,9 @@ def _ask(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench
     at_once = min(calls.at_once, SLOTS) if calls.embedded else calls.at_once
     timeout = EMBEDDED_TIMEOUT if calls.embedded else calls.timeout
     with Ledger(run.folder.ledger) as ledger, _endpoint(calls) as (url, key):
-        client = ChatClient(ledger, plan.model, url, key or key_from_environment(), at_once, timeout, calls.budget, steady=calls.embedded, say=run.say)
+        client = ChatClient(
+            ledger, plan.model, url, key or key_from_environment(), at_once, timeout, calls.budget, steady=calls.embedded, say=run.say
+        )
         asyncio.run(_ask_all(run, client, plan, limit, bench, at_once))
     if isinstance(client.stopped, Interrupted):
         raise KeyboardInterrupt

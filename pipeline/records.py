@@ -173,6 +173,21 @@ class DroppedExample:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A question to judge models by: its context, and the answers that count as right (none if it has no answer there)."""
+
+    id: str
+    context: str
+    question: str
+    answers: tuple[str, ...]
+    answerable: bool
+    kind: str = ""
+    """positive, or what kind of unanswerable question it is; empty where that is not known"""
+    title: str = ""
+    """the page or article that the context is from; empty where that is not known"""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """What a check returns instead of the record: the reason (a short name) and what was seen."""
 

@@ -230,5 +230,70 @@ threshold = click.option(
 )  # fmt: skip
 top_k = click.option(
     "--candidates", "candidates", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
-    help="How many sections the search hands to the discriminator.",
+    help="How many sections the search hands to the discriminator, at most.",
 )  # fmt: skip
+max_tokens = click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=1800, show_default=True, metavar="N",
+    help="How many tokens these sections may have together (the first is taken in any case).",
+)  # fmt: skip
+discriminator = click.option(
+    "--discriminator", default="discriminator", show_default=True, metavar="NAME",
+    help="The discriminator that decides: a name under models/, or a folder.",
+)  # fmt: skip
+qa_model = click.option(
+    "--qa", metavar="NAME",
+    help=f"Have answers worded by this: a QA model under models/ (or its folder), '{EMBEDDED_MODEL}', or, with --base-url, a model of "
+    "that endpoint.  [default: the sentence that fits best]",
+)  # fmt: skip
+qa_base_url = click.option("--base-url", metavar="URL", help="An OpenAI-compatible endpoint, ending in /v1, that has the model named by --qa.")
+classifier = click.option("--classifier", metavar="NAME", help="A classifier under models/ (or its folder) instead: it names the class of each text.")
+dataset = click.option(
+    "--dataset", type=click.Path(path_type=Path), metavar="FILE",
+    help="SQuAD 2.0 JSON, or JSON lines of {context, question, answers, answerable} (for a classifier {prompt, completion}); .gz too.  "
+    "[default: the run's test split]",
+)  # fmt: skip
+evaluation_name = click.option(
+    "--name", metavar="NAME", help="The folder under evaluation/.  [default: made of the dataset and the models]"
+)  # fmt: skip
+
+target = click.option(
+    "--target", type=click.Choice(["discriminator", "qa", "both", "classifier"]), default="discriminator", show_default=True,
+    help="What to train: what decides whether a context answers, what answers, both, or what tells the classes of --file apart.",
+)  # fmt: skip
+base_model = click.option(
+    "--model", envvar=f"{ENV_PREFIX}_TRAIN_MODEL", metavar="NAME_OR_FOLDER",
+    help=f"Fine-tune this: a folder, a model of the hub, or '{EMBEDDED_MODEL}'; an encoder gets a head, a causal model a LoRA.  "
+    f"[default: {EMBEDDED_MODEL} for qa; else no torch, the light one]",
+)  # fmt: skip
+n_epochs = click.option("--n-epochs", type=click.IntRange(1, 1000), default=4, show_default=True, metavar="N", help="How often each row is seen.")
+batch_size = click.option(
+    "--batch-size", type=click.IntRange(1, 4096), metavar="N", help="Rows a step.  [default: 0.2 % of the rows, at least 8, at most 256]"
+)  # fmt: skip
+learning_rate_multiplier = click.option(
+    "--learning-rate-multiplier", type=click.FloatRange(min=0, max=100, min_open=True), metavar="X",
+    help="Of the highest rate, which is 0.02 for a LoRA and 0.002 for an encoder.  [default: 0.05, 0.1 or 0.2, the larger the batch]",
+)  # fmt: skip
+suffix = click.option("--suffix", metavar="S", help="Stands in the model's name, at most 40 characters.  [default: the target]")
+begin = click.option("--from", "begin", metavar="MODEL", help="Go on from an earlier fine-tune: its name or folder.")
+max_minutes = click.option(
+    "--max-minutes", type=click.FloatRange(min=0, min_open=True), metavar="N",
+    help="Stop training after N minutes with a model to use; the rate falls to nothing by then. What is measured at the end comes on top.",
+)  # fmt: skip
+track = click.option(
+    "--track", type=click.Choice(["wandb", "trackio", "none"]), default="none", show_default=True,
+    help="Send the curves there too (WANDB_MODE=offline keeps wandb on this machine).",
+)  # fmt: skip
+train_file = click.option(
+    "--file", envvar=f"{ENV_PREFIX}_TRAIN_FILE", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Rows of one's own: for a classifier JSON lines of {prompt, completion}; else SQuAD 2.0 or JSON lines of {context, question, "
+    "answers, answerable}, added to the run's training rows, or all there is.",
+)  # fmt: skip
+validation_file = click.option(
+    "--validation-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Validate on this instead of the run's validation split (without one: on a tenth of --file).",
+)  # fmt: skip
+n_classes = click.option("--classification-n-classes", "n_classes", type=click.IntRange(2), metavar="N", help="How many classes --file must have.")
+positive_class = click.option(
+    "--positive-class", metavar="C", help="Of two classes the one that precision and recall are of.  [default: the first by the alphabet]"
+)  # fmt: skip
+beta = click.option("--beta", default="1", show_default=True, metavar="B,...", help="F-beta of the two classes, for these betas.")

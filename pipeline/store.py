@@ -306,9 +306,40 @@ class RunFolder:
         return self.root / "train"
 
     @property
+    def search(self) -> Path:
+        """The folder of the search's vectors."""
+        return self.root / "search"
+
+    def evaluation(self, name: str) -> Path:
+        """Return the folder of an evaluation."""
+        return self.root / "evaluation" / name
+
+    @property
     def discriminator(self) -> Path:
         """The folder of the light discriminator."""
         return self.root / "models" / "discriminator"
+
+    @property
+    def models(self) -> Path:
+        """The folder of all models of this run."""
+        return self.root / "models"
+
+    def model(self, name: str) -> Path:
+        """Return the folder of a model by its name in this run, or by its path."""
+        own = self.models / name
+        return own if own.is_dir() else Path(name)
+
+    def require_model(self, name: str) -> Path:
+        """Return the folder of a model that must be there.
+
+        Raises InputError, naming those that are, if it is not.
+        """
+        folder = self.model(name)
+        if folder.is_dir() and name.strip("./"):
+            return folder
+        there = sorted(path.name for path in self.models.iterdir() if path.is_dir()) if self.models.is_dir() else []
+        do = f"here are: {', '.join(there)}" if there else f"run `python -m pipeline.train {self.flag}` first"
+        raise InputError("there is no such model", name or repr(name), do)
 
     @property
     def crawl(self) -> Path:

@@ -28,10 +28,15 @@ Writes, in the run folder
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import re
+import shlex
 from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
@@ -40,12 +45,13 @@ from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pipeline.cli import Run
     from pipeline.dataset.formats.squad import Span
     from pipeline.negatives.make import Made
     from pipeline.retrieval.minilm import MiniLM
+    from pipeline.trainers.finetune import Tuned
+    from pipeline.trainers.runs import Wish
 
 _AMOUNT = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
@@ -54,18 +60,95 @@ NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 
 @cli.stage("train")
 @settings.trainer
+@settings.target
+@settings.base_model
+@settings.begin
+@settings.suffix
+@settings.n_epochs
+@settings.batch_size
+@settings.learning_rate_multiplier
+@settings.max_minutes
+@settings.train_file
+@settings.validation_file
+@settings.n_classes
+@settings.positive_class
+@settings.beta
+@settings.track
 @settings.negatives
 @settings.verify
 @settings.seed
-def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.Outcome:
-    """Questions and answers → adversarial examples → training files → a discriminator, measured."""
+def main(run: Run, trainer: str, target: str, negatives: str, verify: str, seed: int, **asked: Any) -> cli.Outcome:
+    """Questions and answers → adversarial examples → training files → models, measured."""
+    wish = Asked(target=target, seed=seed, **asked)
+    check_flags(trainer, wish)
+    if target == "classifier":
+        return _classifier(run, wish)
+    targets = fine_tuned(wish)
+    has_questions = run.folder.qa.is_file() or not wish.file
+    made = dataset_and_light(dataclasses.replace(run, force=run.force and not targets), trainer, negatives, verify, wish) if has_questions else None
+    if not targets:
+        return made or _light_on_files(run, wish)
+    return _fine_tuned(run, targets, wish, made)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The flags of the training half."""
+
+    target: str
+    seed: int
+    model: str | None
+    begin: str | None
+    suffix: str | None
+    n_epochs: int
+    batch_size: int | None
+    learning_rate_multiplier: float | None
+    max_minutes: float | None
+    file: Path | None
+    validation_file: Path | None
+    n_classes: int | None
+    positive_class: str | None
+    beta: str
+    track: str
+
+
+def check_flags(trainer: str, wish: Asked) -> None:
+    """Check that the flags go together, before anything is done.
+
+    Raises InputError naming the one that does not.
+    """
+    from pipeline.trainers.terms import checked_suffix
+
+    checked_suffix(wish.suffix)
+    classifying = wish.target == "classifier"
+    if trainer == "none" and (classifying or fine_tuned(wish)):
+        raise InputError("--trainer none trains nothing", f"--target {wish.target}", "leave one of the two out")
+    if classifying and wish.file is None:
+        raise InputError("a classifier needs its rows", "--file is missing", "name JSON lines of {prompt, completion}")
+    if not classifying and (wish.n_classes or wish.positive_class):
+        raise InputError("classes are for a classifier", f"--target {wish.target}", "add --target classifier")
+    if wish.model and wish.begin:
+        raise InputError("--model and --from exclude each other", f"{wish.model} and {wish.begin}", "a fine-tune goes on with its own base")
+    if wish.target == "both" and wish.begin:
+        raise InputError("--from is for one target", "--target both", "train one after the other")
+
+
+def fine_tuned(wish: Asked) -> tuple[str, ...]:
+    """Return what is to be fine-tuned; nothing where the light discriminator was asked for."""
+    named = bool(wish.model or wish.begin)
+    return {"discriminator": ("discriminator",) * named, "qa": ("qa",), "both": ("discriminator",) * named + ("qa",)}.get(wish.target, ())
+
+
+def dataset_and_light(run: Run, trainer: str, negatives: str, verify: str, wish: Asked) -> cli.Outcome:
+    """Make examples, files and the light discriminator, unless they are there already."""
     from pipeline.dataset.formats.squad import span_of
     from pipeline.sources.given import read_qa, read_sections
     from pipeline.store import sha256_of, write_rows
 
-    wanted = parse_negatives(negatives)
+    wanted, seed = parse_negatives(negatives), wish.seed
+    added = {} if fine_tuned(wish) else _hashes(wish)
     run.require("create_qa")
-    inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa)}
+    inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa), **added}
     chosen = {"trainer": trainer, "negatives": wanted, "verify": verify, "seed": seed}
     entry = run.is_current(inputs, chosen)
     if entry:
@@ -88,7 +171,7 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
         from pipeline.trainers import light
 
         metrics = light.train(
-            made.examples,
+            _with_files(made.examples, wish) if added else made.examples,
             run.folder.discriminator,
             seed,
             {"settings": chosen, "inputs": inputs},
@@ -101,6 +184,128 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
     outcome = _outcome(run, counts, lines, trainer, files)
     cli.finish(run, outcome, inputs, chosen, {})
     return outcome
+
+
+def _hashes(wish: Asked) -> dict[str, str]:
+    from pipeline.store import sha256_of
+
+    named = {"file": wish.file, "validation_file": wish.validation_file}
+    try:
+        return {name: sha256_of(path) for name, path in named.items() if path}
+    except OSError as error:
+        raise InputError("a file cannot be read", f"{error.filename}: {error.strerror}", "check --file and --validation-file") from error
+
+
+def _with_files(examples: list[Example], wish: Asked) -> list[Example]:
+    from pipeline.trainers.runs import with_files
+
+    return with_files(examples, wish.file, wish.validation_file)
+
+
+def _light_on_files(run: Run, wish: Asked) -> cli.Outcome:
+    """Train the light discriminator where the run folder has no questions, on files alone."""
+    from pipeline.trainers import light
+
+    made_of = {"settings": {"seed": wish.seed}, "inputs": _hashes(wish)}
+    examples = _with_files([], wish)
+    metrics = light.train(examples, run.folder.discriminator, wish.seed, made_of, functools.partial(run.progress, what="embedding", unit="text"))
+    counts = {"examples": len(examples), "validation": metrics["validation"]["discriminator"]}
+    lines = [f"train: {len(examples)} examples of {wish.file}", *_table(metrics, run.folder.discriminator, "validation")]
+    return cli.Outcome(counts, run.folder.discriminator, (), tuple(lines), f'python -m pipeline.ask "…" --context FILE {run.folder.flag}')
+
+
+def _fine_tuned(run: Run, targets: tuple[str, ...], wish: Asked, made: cli.Outcome | None) -> cli.Outcome:
+    """Fine-tune for each target in turn, on the run's examples and the files."""
+    from pipeline.store import read_rows
+    from pipeline.trainers.runs import counted, fine_tune
+
+    examples = _with_files(read_rows(run.folder.examples, Example) if made else [], wish)
+    lines, counts = list(made.lines) if made else [], dict(made.counts) if made else {}
+    made_of = {"inputs": {**_hashes(wish), **_examples_hash(run, made)}, "rows": counted(examples)}
+    folder = run.folder.models
+    for target in targets:
+        watch = functools.partial(run.progress, what=f"fine-tuning: {target}", unit="step")
+        tuned = fine_tune(target, examples, _wish(run, wish), made_of, run.folder.models, datetime.now(), watch, force=run.force)  # noqa: DTZ005 (names are in local time)
+        folder, counts[target] = tuned.folder, {"model": tuned.name, **_figures(tuned)}
+        lines += _told(target, tuned)
+    name = shlex.quote(folder.name)
+    return cli.Outcome(counts, folder, (), tuple(lines), f"python -m pipeline.evaluate --{targets[-1]} {name} {run.folder.flag}")
+
+
+def _examples_hash(run: Run, made: cli.Outcome | None) -> dict[str, str]:
+    from pipeline.store import sha256_of
+
+    return {"examples": sha256_of(run.folder.examples)} if made else {}
+
+
+def _wish(run: Run, wish: Asked) -> Wish:
+    from pipeline.trainers.finetune import Terms
+    from pipeline.trainers.runs import Wish
+
+    terms = Terms(wish.n_epochs, wish.batch_size, wish.learning_rate_multiplier, wish.max_minutes, wish.seed)
+    begin = run.folder.model(wish.begin) if wish.begin else None
+    return Wish(wish.model or settings.EMBEDDED_MODEL, begin, terms, wish.suffix, wish.track)
+
+
+def _figures(tuned: Tuned) -> dict[str, Any]:
+    """Return a training's figures for `--json`."""
+    seconds = tuned.settings["seconds"]["training"]
+    return {"steps": tuned.settings["steps"], "seconds": seconds, "peak_memory_mb": tuned.settings["peak_memory_mb"], **tuned.metrics}
+
+
+def _told(target: str, tuned: Tuned) -> list[str]:
+    if tuned.already:
+        return [f"{target}: nothing to do, {tuned.name} was trained on this with these settings (--force does it anew) → {tuned.folder}"]
+    s, m = tuned.settings, tuned.metrics
+    seconds, steps = s["seconds"]["training"], s["steps"]
+    lines = [
+        f"{target}: {tuned.name}, {s['rows']['train']} rows, {steps} of {s['of_steps']} steps in {seconds:.0f} s ({seconds / max(1, steps):.2f} s each), {s['peak_memory_mb']} MB → {tuned.folder}"
+    ]
+    if s["stopped_by_clock"]:
+        lines.append("  stopped by --max-minutes: the model is whole, and --from goes on from it")
+    lines.append(
+        "  "
+        + ", ".join(
+            [f"training loss {m['training_loss']:.3f}", *(f"{name.replace('_', ' ')} {m[name]:.3f}" for name in m if name.startswith("validation_"))]
+        )
+    )
+    if "classification" in m:
+        lines.append("  on validation: " + _listed(m["classification"]))
+    return [*lines, *map("  ".__add__, tuned.notes), *(_table(m, tuned.folder) if "test" in m else [])]
+
+
+def _listed(measures: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_figure(value)}" for name, value in measures.items())
+
+
+def _classifier(run: Run, wish: Asked) -> cli.Outcome:
+    """Look a classification file through, train on it, and say how well it went."""
+    from pipeline.trainers import classify
+    from pipeline.trainers.terms import model_name
+
+    if wish.file is None:
+        raise InputError("a classifier needs its rows", "--file is missing", "name JSON lines of {prompt, completion}")
+    prepared, betas = classify.prepare(wish.file, wish.validation_file, wish.n_classes, wish.positive_class), classify.betas_of(wish.beta)
+    lines = [f"{wish.file}: {finding}" for finding in prepared.explored.findings]
+    how = "a fifth of the file, set aside" if prepared.set_aside else str(wish.validation_file)
+    lines.append(f"validation: {len(prepared.validation)} rows ({how}); training: {len(prepared.train)}")
+    if len(prepared.classes) == 2:  # noqa: PLR2004
+        lines.append(f"precision and recall are of {prepared.classes[1]!r}")
+    counts: dict[str, Any] = {"rows": len(prepared.train), "validation": len(prepared.validation), "classes": list(prepared.classes)}
+    made_of, now = {"inputs": _hashes(wish)}, datetime.now()  # noqa: DTZ005 (names are in local time)
+    if wish.model or wish.begin:
+        watch = functools.partial(run.progress, what="fine-tuning: classifier", unit="step")
+        tuned = classify.fine_tune(prepared, _wish(run, wish), betas, made_of, run.folder.models, now, watch, force=run.force)
+        folder, counts["classifier"] = tuned.folder, {"model": tuned.name, **_figures(tuned)}
+        lines += _told("classifier", tuned)
+    else:
+        folder = run.folder.models / model_name("light", wish.suffix or "classifier", now)
+        watch = functools.partial(run.progress, what="embedding", unit="text")
+        metrics = classify.train_light(prepared, folder, folder.name, betas, wish.seed, made_of, watch)
+        counts["classifier"] = {"model": folder.name, **metrics}
+        lines += [f"classifier: {folder.name} → {folder}", "  on validation: " + _listed(metrics["classification"])]
+    then = f'python -m pipeline.ask --classifier {shlex.quote(folder.name)} "…" {run.folder.flag}'
+    return cli.Outcome(counts, folder, (), tuple(lines), then)
 
 
 def parse_negatives(text: str) -> dict[str, float]:
@@ -241,26 +446,26 @@ def _sentence(counts: Mapping[str, Any]) -> str:
     return f"{counts['examples']} examples ({listed['by_kind']}; {listed['by_split']}){dropped}"
 
 
-def _table(metrics: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return the test metrics as lines for a terminal, the baseline beside."""
-    base = metrics["test"]["idf_overlap"]
-    judged = metrics["test"]["discriminator"].get("all", {}).get("auroc") is not None
-    lines = [f"discriminator on {kind_count(metrics)} test examples, pages not seen in training → {folder}"]
+def _table(metrics: Mapping[str, Any], folder: Path, split: str = "test") -> list[str]:
+    """Return the metrics of a split as lines for a terminal, the baseline beside."""
+    base = metrics[split]["idf_overlap"]
+    judged = metrics[split]["discriminator"].get("all", {}).get("auroc") is not None
+    lines = [f"discriminator on {kind_count(metrics, split)} {split} examples, pages not seen in training → {folder}"]
     lines.append(
         f"  {'negatives':<16}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: F1  AUROC"
     )
-    for kind, row in metrics["test"]["discriminator"].items():
+    for kind, row in metrics[split]["discriminator"].items():
         shown = [row[name] for name in ("accuracy", "precision", "recall", "f1", "auroc", "auprc")]
         cells = "".join(f"{_figure(v):>{w}}" for v, w in zip(shown, (10, 11, 8, 7, 8, 8), strict=True))
         lines.append(f"  {kind:<16}{row['n_negative']:>5}{cells}   {_figure(base[kind]['f1']):>15}{_figure(base[kind]['auroc']):>7}")
     if not judged:
-        lines.append("  nothing was measured: the test split lacks answerable questions or negatives; more pages with questions are needed")
+        lines.append(f"  nothing was measured: the {split} split lacks answerable questions or negatives; more pages with questions are needed")
     return lines
 
 
-def kind_count(metrics: Mapping[str, Any]) -> int:
-    """Return how many examples the test split has."""
-    row = metrics["test"]["discriminator"].get("all")
+def kind_count(metrics: Mapping[str, Any], split: str = "test") -> int:
+    """Return how many examples a split has."""
+    row = metrics[split]["discriminator"].get("all")
     return int(row["n_positive"] + row["n_negative"]) if row else 0
 
 

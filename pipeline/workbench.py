@@ -158,4 +158,6 @@ def _wrapped() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StorageError("there is no room for temporary rows", str(error), "free some space in /var/tmp, or name another folder in SQLITE_TMPDIR") from error
+        raise StorageError(
+            "there is no room for temporary rows", str(error), "free some space in /var/tmp, or name another folder in SQLITE_TMPDIR"
+        ) from error

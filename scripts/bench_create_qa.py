@@ -88,7 +88,11 @@ def made_up(n: int) -> list[tuple[str, str, str]]:
 def real(path: Path, n: int) -> list[tuple[str, str, str]]:
     """Return sections of a CSV with three sentences or more, again and again under other titles if there are too few."""
     found = [(row["title"], row["heading"], row["content"]) for row in read_csv_rows(path, ("title", "heading", "content"))]
-    usable = [row for row in dict.fromkeys(found) if len([s for s in row[2].replace("\n", " ").split(". ") if len(s.split()) > 5]) >= 3 and len(row[2]) < 5000]
+    usable = [
+        row
+        for row in dict.fromkeys(found)
+        if len([s for s in row[2].replace("\n", " ").split(". ") if len(s.split()) > 5]) >= 3 and len(row[2]) < 5000
+    ]
     return [(title if at < len(usable) else f"{title} ({at // len(usable)})", f"{heading} {at}", text) for at, (title, heading, text) in
             ((at, usable[at % len(usable)]) for at in range(n))]  # fmt: skip
 
@@ -129,6 +133,7 @@ def bare_loop(folder: Path, endpoint: Endpoint) -> float:
 
     plan = Plan("bench", "question-first", 3, 0.0)
     bodies = [wire(questions_request(section, plan).body()) for section in islice(each_section(RunFolder(folder).sections), 20_000)]
+
     async def run() -> None:
         left = iter(bodies)
         headers = {"content-type": "application/json", "authorization": "Bearer none"}

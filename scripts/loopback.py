@@ -369,7 +369,9 @@ class Loopback:
             attempt = self.state.bodies[named]
             self.state.bodies[named] += 1
             if draw < unanswered:
-                bad.append({"custom_id": asked["custom_id"], "response": None, "error": {"code": f"batch_{status}", "message": "not answered in time"}})
+                bad.append(
+                    {"custom_id": asked["custom_id"], "response": None, "error": {"code": f"batch_{status}", "message": "not answered in time"}}
+                )
             elif draw < unanswered + self.config.batch_error or self._fault(named, attempt) in ("429", "500", "hang", "drop"):
                 failed = {"status_code": 500, "request_id": "r", "body": {"error": {"message": "The server had an error"}}}
                 bad.append({"custom_id": asked["custom_id"], "response": failed, "error": None})

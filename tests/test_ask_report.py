@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
-from conftest import run
+from conftest import ROOT, environment, run
 
 from pipeline.records import KINDS, NO_ANSWER, Example, Section
 from pipeline.report import warnings
@@ -57,6 +61,46 @@ def test_an_empty_question_or_context_is_a_sentence(trained: Path, tmp_path: Pat
         result = run("ask", *args, "--data", trained)
         assert result.code == 1
         assert len(result.errors) == 1
+
+
+def test_questions_of_a_pipe_are_answered_one_by_one_with_models_and_index_loaded_once(trained: Path) -> None:
+    asked = "Who won the men's individual road race at the 2020 Summer Olympics?\n\nWhat is the boiling point of lead?\n"
+    line = [sys.executable, "-W", "error", "-m", "pipeline.ask", "--data", str(trained), "--json"]
+    done = subprocess.run(line, cwd=ROOT, env=environment(), input=asked, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second, last = (json.loads(text) for text in done.stdout.splitlines())
+    assert first["answer"]
+    assert first["seconds"] > 0
+    assert second["answer"] is None
+    assert last["counts"] == {"asked": 2, "answered": 1}
+    assert NO_ANSWER in done.stderr
+
+
+def test_a_terminal_gets_a_prompt_and_ctrl_d_ends_it(trained: Path) -> None:
+    terminal, end = pty.openpty()
+    line = [sys.executable, "-m", "pipeline.ask", "--data", str(trained), "--quiet"]
+    with subprocess.Popen(line, cwd=ROOT, env=environment(TERM="dumb"), stdin=end, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        os.write(terminal, b"What is the boiling point of lead?\n\x04")
+        out, err = process.communicate(timeout=240)
+    os.close(terminal)
+    os.close(end)
+    assert process.returncode == 0, err
+    assert NO_ANSWER in out.decode()
+
+
+def test_a_section_about_another_year_or_side_is_not_taken_and_the_refusal_says_why(trained: Path) -> None:
+    city = run("ask", "Which city hosted the surfing of the 2024 Summer Olympics?", "--data", trained)
+    assert city.out.splitlines()[0] == NO_ANSWER
+    assert "it is about 2020, not 2024" in city.out
+    men = run("ask", "Who won the men's 100 metres at the 2020 Summer Olympics?", "--data", trained, "--json")
+    assert men.json["answer"] is None
+    assert any(one["against"] == "it is about women, not men" for one in men.json["candidates"])
+
+
+def test_the_search_hands_over_no_more_sections_than_fit(trained: Path) -> None:
+    question = "Who won the men's individual road race at the 2020 Summer Olympics?"
+    assert len(run("ask", question, "--data", trained, "--json", "--max-tokens", "1").json["candidates"]) == 1
+    assert len(run("ask", question, "--data", trained, "--json", "--candidates", "3").json["candidates"]) == 3
 
 
 class Tags(HTMLParser):

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from pipeline.qa.generate import Ask
 
 
-def ask_in_batches(
-    probe: ChatClient, folder: Path, one_round: Callable[[Ask], None], say: Callable[[str], None]
-) -> PipelineError | None:
+def ask_in_batches(probe: ChatClient, folder: Path, one_round: Callable[[Ask], None], say: Callable[[str], None]) -> PipelineError | None:
     """Do `one_round` of all jobs again and again, with batches in between, until it wants nothing that is not there; return why not, where it is so.
 
     Batches of a run that was stopped come first. `probe` sends the first request by itself; `folder` holds

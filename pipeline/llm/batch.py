@@ -149,7 +149,9 @@ class Desk:
                     completion_window="24h", endpoint="/v1/chat/completions", input_file_id=batch.file_id, metadata={"name": batch.name}
                 )
                 self._book.advance(batch.name, SUBMITTED, batch_id=job.id)
-                self._say(f"create_qa: {job.id} with {batch.requests:,} requests is at the endpoint; stop whenever you like, the same command goes on")
+                self._say(
+                    f"create_qa: {job.id} with {batch.requests:,} requests is at the endpoint; stop whenever you like, the same command goes on"
+                )
             else:
                 return self._looked_at(batch)
         return None
@@ -222,7 +224,9 @@ class Desk:
             raise fault_for(error.status_code, error.response.headers, said, error.response.text, where) from error
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "no answer"
-            raise EndpointError("the endpoint cannot be reached", f"{where.base_url}: {cause}", "check the network; the same command goes on") from error
+            raise EndpointError(
+                "the endpoint cannot be reached", f"{where.base_url}: {cause}", "check the network; the same command goes on"
+            ) from error
         except OSError as error:
             raise storage_error(error, error.filename or self._folder) from error
 

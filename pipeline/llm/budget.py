@@ -117,10 +117,14 @@ class Budget:
             tokens_in, tokens_out = self.spent.tokens_in / self.spent.calls, self.spent.tokens_out / self.spent.calls
         tokens = self.spent.tokens + (in_flight + 1) * (tokens_in + tokens_out)
         if self.max_tokens is not None and tokens > self.max_tokens:
-            return _reached(f"--max-total-tokens {self.max_tokens:,}: {self.spent.tokens:,} spent when another call would have gone over it, those in flight counted")
+            return _reached(
+                f"--max-total-tokens {self.max_tokens:,}: {self.spent.tokens:,} spent when another call would have gone over it, those in flight counted"
+            )
         cost = self.price.cost(tokens_in, tokens_out) * (in_flight + 1) + (self.cost or 0.0) if self.price else 0.0
         if self.max_cost is not None and cost > self.max_cost:
-            return _reached(f"--max-cost {self.max_cost:g}: {self.cost or 0.0:.4f} USD spent when another call would have gone over it, those in flight counted")
+            return _reached(
+                f"--max-cost {self.max_cost:g}: {self.cost or 0.0:.4f} USD spent when another call would have gone over it, those in flight counted"
+            )
         return None
 
 

@@ -110,8 +110,11 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def serve() -> Iterator[Endpoint]:
+def serve(adapter: Path | None = None, *, chatting: bool = False) -> Iterator[Endpoint]:
     """Serve the embedded model on a free port of 127.0.0.1 while the block runs.
+
+    With an `adapter` (GGUF) it is the model that was fine-tuned here. That one is asked in the model's own chat template, in which
+    it was trained; so is the bare one if it is to be `chatting`.
 
     Raises ExtraMissing if the `embedded` extra or the weights are not there.
     """
@@ -127,7 +130,10 @@ def serve() -> Iterator[Endpoint]:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights)
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
-    parameters.chat_template = _PLAIN  # it continues a pattern far better than it follows a chat (see prompts.py)
+    if adapter is None and not chatting:
+        parameters.chat_template = _PLAIN  # it continues a pattern far better than it follows a chat (see prompts.py)
+    if adapter is not None:
+        parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     parameters.api_keys = [key]
     parameters.n_parallel, parameters.n_ctx = SLOTS, CONTEXT_TOKENS * SLOTS
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _threads()

@@ -61,7 +61,9 @@ def something_to_ask(section: Section) -> Rejected | None:
     """A section says something beyond its title and heading."""
     above = {*words(section.title), *words(section.heading), *STOP_WORDS}
     facts = {word for word in words(section.content) if word not in above and any(map(str.isalnum, word))}
-    return None if len(facts) >= MIN_FACTS or len(SPACELESS.findall(section.content)) >= 2 * MIN_FACTS else Rejected("nothing_to_ask", "too few words")
+    return (
+        None if len(facts) >= MIN_FACTS or len(SPACELESS.findall(section.content)) >= 2 * MIN_FACTS else Rejected("nothing_to_ask", "too few words")
+    )
 
 
 def question_form(question: str) -> Rejected | None:

@@ -105,9 +105,7 @@ class Verdict(NamedTuple):
     why: Rejected | None
 
 
-async def section_rows(
-    section: Section, plan: Plan, ask: Ask, search: Search
-) -> list[Outcome]:
+async def section_rows(section: Section, plan: Plan, ask: Ask, search: Search) -> list[Outcome]:
     """Return exactly `plan.per_section` outcomes or more (a model that writes more than asked for has the rest rejected).
 
     A fault of the endpoint rejects what it hit, and so does the end of the run (`not_asked`).

@@ -186,9 +186,7 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
         Raises SourceError where no patience helps.
         """
         self._note_continuation(params)
-        retrying = tenacity.AsyncRetrying(
-            stop=_is_enough, retry=tenacity.retry_if_exception_type(_Busy), reraise=True, wait=_wait
-        )
+        retrying = tenacity.AsyncRetrying(stop=_is_enough, retry=tenacity.retry_if_exception_type(_Busy), reraise=True, wait=_wait)
         try:
             return await retrying(self._once, language, {**params, "maxlag": str(MAX_LAG)})
         except _Busy as error:

@@ -21,6 +21,7 @@ from pipeline.retrieval.minilm import NAME as ENCODER
 from pipeline.store import storage_error, write_json
 from pipeline.text.answer_types import asked_for, has_one
 from pipeline.text.lexical import Idf, content_words
+from pipeline.text.sentences import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -216,21 +217,24 @@ def _floats(values: Any) -> tuple[float, ...]:
     return tuple(round(float(value), 10) for value in values)
 
 
-def best_sentence(question: str, context: str, about: str, encoder: MiniLM, idf: Idf) -> str:
-    """Return the sentence of a context that is the likeliest evidence; empty if the context has no words.
+def best_sentence(question: str, context: str, encoder: MiniLM, idf: Idf) -> str:
+    """Return the sentence of a context (title and heading first) that is the likeliest evidence; empty if it has no words.
 
-    By IDF overlap with the words of the question that do not already stand in `about` (title and heading fit every
+    By IDF overlap with the words of the question that do not already stand in title and heading (those fit every
     sentence alike), the cosine deciding where words are equal. On the sample's 150 written questions it finds the
     evidence in 126, the plain overlap in 115, the cosine alone in 84.
     """
     import numpy as np
 
     asked, there = encoder.embed([question, context])
-    if not len(asked.pieces) or not len(there.pieces):
+    about, blank, _ = context.partition("\n\n")
+    about = about if blank else ""
+    told = list(range(len(sentences(about)), len(there.texts)))
+    if not len(asked.pieces) or not told:
         return ""
     mean = asked.pieces.mean(axis=0)
-    cosines = there.sentences @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
+    cosines = there.sentences[told] @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
     words = content_words(question)
     telling = [word for word in words if word not in set(content_words(about))] or words
-    overlaps = np.asarray([idf.overlap(telling, content_words(sentence)) for sentence in there.texts])
-    return there.texts[int((overlaps + _COSINES_SHARE * cosines).argmax())]
+    overlaps = np.asarray([idf.overlap(telling, content_words(there.texts[at])) for at in told])
+    return there.texts[told[int((overlaps + _COSINES_SHARE * cosines).argmax())]]

@@ -59,17 +59,20 @@ def train(examples: Sequence[Example], folder: Path, seed: int, made_of: Mapping
     truth = [e.answerable for e in parts[judge]]
     thresholds = {name: choose_threshold(truth, by_split[judge]) for name, by_split in scores.items()}
     model = replace(model, threshold=thresholds["discriminator"])
-    metrics = _measure(parts, scores, thresholds, judge)
+    metrics = measure_splits(parts, scores, thresholds, judge)
     model.save(folder)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "settings.json", {**made_of, "features": FEATURES, "threshold_chosen_on": judge})
+    write_json(
+        folder / "settings.json", {"target": "discriminator", "method": "light", **made_of, "features": FEATURES, "threshold_chosen_on": judge}
+    )
     write_text(folder / "results.csv", results_csv(metrics))
     return metrics
 
 
-def _measure(
+def measure_splits(
     parts: Mapping[str, list[Example]], scores: Mapping[str, Mapping[str, npt.NDArray[np.float64]]], thresholds: Mapping[str, float], judge: str
 ) -> dict[str, Any]:  # fmt: skip
+    """Return the measures by kind of negative of each scorer (and of the discriminator by source), on validation and test."""
     import numpy as np
 
     from pipeline.evaluation.metrics import by_kind

@@ -22,9 +22,15 @@ def _row(system: str, user: str, assistant: str) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": content} for role, content in roles]}
 
 
+def qa_asked(context: str, question: str) -> tuple[tuple[str, str], ...]:
+    """Return the messages (role, content) before the answer of a row of qa.*.jsonl: what a model trained on it must be asked with."""
+    return (("system", QA_SYSTEM), ("user", f"{context}\n\nQuestion: {question}"))
+
+
 def qa(example: Example) -> dict[str, Any]:
     """Return a row of qa.*.jsonl: the answer, or the sentence that declines."""
-    return _row(QA_SYSTEM, f"{example.context}\n\nQuestion: {example.question}", example.answer)
+    (_, system), (_, user) = qa_asked(example.context, example.question)
+    return _row(system, user, example.answer)
 
 
 def discriminator(example: Example) -> dict[str, Any]:
