@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -272,37 +271,6 @@ def of(content: str) -> Section:
     return replace(SECTION, content=content)
 
 
-WORDS = st.sampled_from(
-    "in the race 12 84 athletes 5 August 2021 Lamont Jacobs of Italy 9.80 seconds . ? \n Men’s 東京 1,000 metres % The \u2028 \x1c".split(" ")
-)
-
-
-@given(content=st.lists(WORDS, min_size=20, max_size=120).map(" ".join), n=st.integers(0, 5))
-@settings(deadline=None)
-def test_candidates_stand_word_for_word_in_their_sentence_and_that_in_the_section(content: str, n: int) -> None:
-    found = candidates(of(content), n)
-    assert len(found) <= n
-    assert len({c.answer for c in found}) == len(found)
-    assert all(c.answer in c.evidence and c.evidence in content for c in found)
-    assert candidates(of(content), n) == found
-
-
-def test_candidates_are_dates_numbers_with_their_unit_and_names() -> None:
-    found = {c.answer: (c.kind, c.opening) for c in candidates(SECTION, 20)}
-    wanted = {"1 August 2021": ("date", "When"), "84 athletes": ("number", "How many athletes"), "Lamont Jacobs of Italy": ("name", "")}
-    assert {answer: found.get(answer) for answer in wanted} == wanted
-
-
-def test_a_share_in_per_cent_is_a_candidate() -> None:
-    found = candidates(of("The organisers said that 64 % of all seats were sold by then."), 3)
-    assert [(c.answer, c.opening) for c in found] == [("64 %", "How many")]
-
-
-def test_what_stands_in_the_heading_or_three_times_in_the_section_is_no_candidate() -> None:
-    assert "Lamont Jacobs of Italy" not in {c.answer for c in candidates(replace(SECTION, heading="Lamont Jacobs of Italy"), 20)}
-    assert "84 athletes" not in {c.answer for c in candidates(of(f"{CONTENT} 84 athletes came. 84 athletes went."), 20)}
-
-
 def asker(*said: Said, asked: list[ChatRequest] | None = None) -> Callable[[ChatRequest], Awaitable[ChatReply]]:
     """Answer with each of `said` in turn, the last one for ever; an exception is raised."""
     left = list(said)
@@ -455,10 +423,6 @@ def test_an_answer_that_is_not_read_back_fails_the_round_trip() -> None:
 
 def test_a_question_whose_first_try_was_rejected_may_be_asked_again() -> None:
     assert reasons(rows(written((GOOD[0], "Kerley", "It rained."), GOOD))) == ["evidence_not_in_section", "kept"]
-
-
-def test_candidates_evidence_is_one_line() -> None:
-    assert all(not re.search(r"[\r\n]", c.evidence) for c in candidates(of(CONTENT.replace(". ", ".\n")), 9))
 
 
 @pytest.mark.parametrize(

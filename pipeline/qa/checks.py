@@ -35,13 +35,15 @@ _OPENS_WITH_PRONOUN = re.compile(
     r"\s+){1,5}(?:he|she|they|it|his|her|their|its)\b", re.IGNORECASE,
 )  # fmt: skip
 _BARE_PRONOUN = re.compile(r"\b(?:he|she|they|him|them)\b", re.IGNORECASE)
+_WHEN = re.compile(r"\b(?:when|what (?:day|date|year|month)|which (?:day|date|year|month)|until when|since when)\b", re.IGNORECASE)
+_HOW_MANY = re.compile(
+    r"\b(?:how (?:many|much|long|tall|high|far|old|fast|heavy|often|big|large|wide|deep)|what (?:\w+ ){0,4}(?:number|score|"
+    r"time|distance|weight|length|height|age|total|share|percentage|result|record|capacity|margin|cost))\b", re.IGNORECASE,
+)  # fmt: skip
+_WHO_OR_WHAT = re.compile(r"\b(?:who|whom|whose|which|where|what)\b", re.IGNORECASE)
 _ASKS_FOR = {
-    "date": re.compile(r"\b(?:when|what (?:day|date|year|month)|which (?:day|date|year|month)|until when|since when)\b", re.IGNORECASE),
-    "number": re.compile(
-        r"\b(?:how (?:many|much|long|tall|high|far|old|fast|heavy|often|big|large|wide|deep)|what (?:\w+ ){0,4}(?:number|score|"
-        r"time|distance|weight|length|height|age|total|share|percentage|result|record|capacity|margin|cost))\b", re.IGNORECASE,
-    ),
-    "name": re.compile(r"\b(?:who|whom|whose|which|where|what)\b", re.IGNORECASE),
+    "date": (_WHEN,), "year": (_WHEN,), "number": (_HOW_MANY,), "result": (_HOW_MANY,), "name": (_WHO_OR_WHAT,), "place": (_WHO_OR_WHAT,),
+    "cell": (_WHO_OR_WHAT, _HOW_MANY, _WHEN),
 }  # fmt: skip
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _SEVERAL = re.compile(r"\?\s+\W*\w.*\?", re.DOTALL)
@@ -110,8 +112,8 @@ def answer_form(question: str, answer: str, longest: int = MAX_ANSWER_WORDS) -> 
 
 
 def asks_for_kind(question: str, kind: str) -> Rejected | None:
-    """A date is asked for with when, a number with how many, a name with who, which or where."""
-    return None if _ASKS_FOR[kind].search(question) else Rejected("asks_for_something_else", kind)
+    """A date is asked for with when, a number with how many, a name with who, which or where; a table's cell may be any of these."""
+    return None if any(form.search(question) for form in _ASKS_FOR[kind]) else Rejected("asks_for_something_else", kind)
 
 
 def verbatim_evidence(evidence: str, content: str) -> str | Rejected:

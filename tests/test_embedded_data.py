@@ -1,0 +1,42 @@
+"""The sections that the embedded model is trained on keep what their README says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.settings import CHECKOUT
+from pipeline.text.compare import mentions, normalise_answer
+
+FILES = sorted((CHECKOUT / "data" / "embedded").glob("*.jsonl"))
+SECTIONS = [json.loads(line) for file in FILES for line in file.read_text("utf-8").splitlines()]
+
+
+def questions() -> list[tuple[dict[str, Any], dict[str, str]]]:
+    return [(section, qa) for section in SECTIONS for qa in section["qa"]]
+
+
+def test_there_are_two_files_of_a_hundred_and_fifty_sections() -> None:
+    assert [file.name for file in FILES] == ["general.jsonl", "sport.jsonl"]
+    assert len(SECTIONS) == 300
+    assert len({(s["title"], s["heading"]) for s in SECTIONS}) == 300
+
+
+def test_each_answer_stands_in_its_evidence_and_that_in_the_section_and_not_in_the_question() -> None:
+    wrong = [
+        qa["question"] for section, qa in questions()
+        if qa["answer"] not in qa["evidence"] or qa["evidence"] not in section["content"] or mentions(qa["question"], qa["answer"])
+    ]  # fmt: skip
+    assert not wrong
+
+
+def test_no_question_is_asked_twice() -> None:
+    asked = [normalise_answer(qa["question"]) for _, qa in questions()] + [normalise_answer(q) for s in SECTIONS for q in s["unanswerable"]]
+    assert len(set(asked)) == len(asked)
+
+
+@pytest.mark.parametrize("words", ["2020 Summer Olympics", "Tokyo 2020", "2020 Olympics", "2020 Summer Paralympics"])
+def test_nothing_is_about_the_games_that_the_model_is_tested_on(words: str) -> None:
+    assert not [s["title"] for s in SECTIONS if words in json.dumps(s, ensure_ascii=False)]
