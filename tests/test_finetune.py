@@ -257,7 +257,7 @@ def test_rows_come_once_an_epoch_in_an_order_that_seed_and_epoch_decide() -> Non
     from pipeline.trainers.tuner import ByLength
 
     lengths = [(7 * n) % 41 for n in range(150)]
-    one, other = ByLength(lengths, 4, 3), ByLength(lengths, 4, 3)
+    one, other = ByLength(lengths, [], 4, 3), ByLength(lengths, [], 4, 3)
     orders = []
     for epoch in (0, 1):
         one.set_epoch(epoch)
@@ -268,23 +268,44 @@ def test_rows_come_once_an_epoch_in_an_order_that_seed_and_epoch_decide() -> Non
         spread = [max(lengths[at] for at in batch) - min(lengths[at] for at in batch) for batch in (orders[-1][s : s + 4] for s in range(0, 148, 4))]
         assert sum(spread) / len(spread) < 4
     assert orders[0] != orders[1]
-    assert orders[0] != list(ByLength(lengths, 4, 4))
+    assert orders[0] != list(ByLength(lengths, [], 4, 4))
+
+
+def test_rows_on_one_context_stay_together_in_batches_of_like_lengths() -> None:
+    from pipeline.trainers.tuner import ByLength
+
+    contexts = [f"c{n // 4}" for n in range(160)]
+    lengths = [100 + 10 * (n // 4 % 20) + n % 4 for n in range(160)]
+    order = list(ByLength(lengths, contexts, 16, 3))
+    assert sorted(order) == list(range(160))
+    assert all(len({contexts[at] for at in order[start : start + 16]}) == 4 for start in range(0, 160, 16))
+
+
+def test_of_many_rows_on_one_context_a_batch_holds_half_at_most() -> None:
+    from pipeline.trainers.tuner import ByLength
+
+    contexts = ["long"] * 64 + [f"c{n}" for n in range(64)]
+    order = list(ByLength([9] * 128, contexts, 8, 0))
+    assert sorted(order) == list(range(128))
+    assert len({start // 8 for start, at in enumerate(order) if at < 64}) >= 16
 
 
 def test_padding_changes_no_loss(llama: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from pipeline.trainers.tuner import collate_causal, completion_logits
+    from pipeline.trainers.tuner import collate_causal, completions
 
     model = AutoModelForCausalLM.from_pretrained(llama).eval()
     rows = [Encoded(tuple(range(5, 25)), 3, -1), Encoded(tuple(range(30, 37)), 5, -1)]
-    together, labels = completion_logits(model, collate_causal(rows, 0))
+    together = completions(model, collate_causal(rows, 0))
     for at, row in enumerate(rows):
-        alone, _ = completion_logits(model, collate_causal([row], 0))
-        counted = labels[at] != -100
-        assert int(counted.sum()) == row.n_completion
-        assert torch.allclose(together[at][counted], alone[0], atol=1e-5)
+        alone = completions(model, collate_causal([row], 0))
+        mine = together.rows == at
+        assert int(mine.sum()) == row.n_completion
+        assert together.wanted[mine].tolist() == list(row.ids[-row.n_completion :])
+        assert torch.allclose(together.logits[mine], alone.logits, atol=1e-5)
+        assert torch.allclose(together.firsts(2)[at], alone.logits[0], atol=1e-5)
 
 
 def test_the_loss_is_that_of_the_completion_and_its_end_alone(llama: Path) -> None:

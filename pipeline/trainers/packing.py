@@ -9,12 +9,18 @@ training). On sections of 150 tokens with fifteen turns that is a fifth of the t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import torch
+
+    from pipeline.trainers.rows import Encoded
+
+LONGEST = 768
+"""tokens of a sequence of turns; attention's way back takes time with the square of them"""
+_KINDS = ("llama", "qwen2", "qwen3", "mistral", "smollm3", "olmo2", "phi3")
 
 NOT_LEARNT = -100
 """the label of a token whose prediction does not count (torch's and transformers' own)"""
@@ -55,36 +61,75 @@ def pack(context: Sequence[int], turns: Iterable[Turn]) -> Packed:
     return Packed(tuple(ids), tuple(positions), tuple(labels), tuple(owner))
 
 
-def in_sequences(context: Sequence[int], turns: Sequence[Turn], longest: int) -> Iterator[Packed]:
-    """Yield a context with as many of its turns as fit into `longest` tokens, again and again; a turn that is too long alone stands alone."""
-    chosen: list[Turn] = []
-    for turn in turns:
-        if chosen and len(context) + sum(map(len, chosen)) + len(turn) > longest:
-            yield pack(context, chosen)
-            chosen = []
-        chosen.append(turn)
-    if chosen:
-        yield pack(context, chosen)
+def together(rows: Sequence[Encoded], longest: int = LONGEST) -> Iterator[tuple[Packed, list[int]]]:
+    """Yield rows on one context as sequences, with the rows' places in the order of their turns; a row without a context stands alone.
+
+    What the prompts of a context's rows have in common is read once, whatever the template; a sequence is at most `longest` tokens,
+    unless a row is by itself.
+    """
+    by_context: dict[str, list[int]] = {}
+    for at, row in enumerate(rows):
+        by_context.setdefault(row.context or f"\0{at}", []).append(at)
+    for members in by_context.values():
+        shared = _shared([rows[at].ids[: len(rows[at].ids) - rows[at].n_completion] for at in members])
+        chosen: list[int] = []
+        size = shared
+        for at in members:
+            own = len(rows[at].ids) - shared
+            if chosen and size + own > longest:
+                yield _packed(rows, chosen, shared), chosen
+                chosen, size = [], shared
+            chosen.append(at)
+            size += own
+        yield _packed(rows, chosen, shared), chosen
 
 
-def collated(rows: Sequence[Packed], pad: int) -> dict[str, torch.Tensor]:
-    """Return a batch: input_ids, position_ids and labels (n, longest), and attention_mask (n, 1, longest, longest), True where a token sees another.
+def _packed(rows: Sequence[Encoded], chosen: Sequence[int], shared: int) -> Packed:
+    context = rows[chosen[0]].ids[:shared]
+    bounds = [len(rows[at].ids) - rows[at].n_completion for at in chosen]
+    return pack(context, [Turn(rows[at].ids[shared:end], rows[at].ids[end:]) for at, end in zip(chosen, bounds, strict=True)])
 
-    A padding token sees itself alone: a row of the mask without any True would be not a number.
+
+def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
+    """Return how many tokens all prompts begin with; each keeps one of its own, from which its completion is predicted."""
+    low, high = min(prompts), max(prompts)  # what these two share, all share
+    most = min(map(len, prompts)) - 1
+    return next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other or at >= most), max(0, most))
+
+
+def collate_together(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
+    """Return a batch in which each context is read once.
+
+    input_ids, position_ids, labels and rows (s, longest), attention_mask (s, 1, longest, longest), True where a token sees another; `rows` says of which row
+    a token is (-1: of a context or padding), `classes` (n,) each row's class, `tokens` (1,) how many the rows have one by one. A padding token
+    sees itself alone: a line of the mask without any True would be not a number.
     """
     import torch
 
-    longest = max(map(len, rows))
+    packs = list(together(rows))
+    longest = max(len(pack) for pack, _ in packs)
+    shape = (len(packs), longest)
     batch = {
-        "input_ids": torch.full((len(rows), longest), pad), "position_ids": torch.zeros((len(rows), longest), dtype=torch.long),
-        "labels": torch.full((len(rows), longest), NOT_LEARNT), "attention_mask": torch.zeros((len(rows), 1, longest, longest), dtype=torch.bool),
+        "input_ids": torch.full(shape, pad), "position_ids": torch.zeros(shape, dtype=torch.long), "labels": torch.full(shape, NOT_LEARNT),
+        "rows": torch.full(shape, -1), "attention_mask": torch.zeros((len(packs), 1, longest, longest), dtype=torch.bool),
+        "classes": torch.tensor([row.label for row in rows]), "tokens": torch.tensor([sum(len(row.ids) for row in rows)]),
     }  # fmt: skip
-    for at, row in enumerate(rows):
-        n = len(row)
-        for name, values in (("input_ids", row.ids), ("position_ids", row.positions), ("labels", row.labels)):
+    for at, (packed, places) in enumerate(packs):
+        n = len(packed)
+        for name, values in (("input_ids", packed.ids), ("position_ids", packed.positions), ("labels", packed.labels)):
             batch[name][at, :n] = torch.tensor(values)
-        owner = torch.tensor(row.owner)
+        owner = torch.tensor(packed.owner)
+        batch["rows"][at, :n] = torch.tensor([-1, *places])[owner]
         seen = (owner[None, :] == owner[:, None]) | (owner[None, :] == 0)
         batch["attention_mask"][at, 0, :n, :n] = seen.tril()
         batch["attention_mask"][at, 0, range(n, longest), range(n, longest)] = True
     return batch
+
+
+def can_pack(config: Any) -> bool:
+    """Return whether a model, by its configuration, heeds such a mask: one of the Llama kind, whose layers all see the whole text.
+
+    Models that carry a state along (Mamba) or look at a window would mix up the turns without a word.
+    """
+    windowed = getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
+    return config.model_type in _KINDS and not windowed and config._attn_implementation == "sdpa"  # noqa: SLF001 (transformers has no other name for it)

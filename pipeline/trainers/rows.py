@@ -48,6 +48,8 @@ class Encoded:
     n_completion: int
     label: int
     types: tuple[int, ...] = ()
+    context: str = ""
+    """what it is about: rows on one context are read together where the model can"""
 
 
 def of_example(example: Example) -> Row:
@@ -110,7 +112,7 @@ def encode_causal(rows: Sequence[Row], target: str, said: Sequence[str], classes
     answers = [r.answer + ending if target == QA else said[by_class[r.label]] for r in rows]
     completions = tokenizer(answers, add_special_tokens=False)["input_ids"] if rows else []
     return [
-        Encoded((*p, *c), len(c), by_class.get(r.label, -1)) if len(p) + len(c) <= ROOM else None
+        Encoded((*p, *c), len(c), by_class.get(r.label, -1), context=r.context) if len(p) + len(c) <= ROOM else None
         for r, p, c in zip(rows, prompts, completions, strict=True)
     ]
 

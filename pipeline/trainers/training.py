@@ -20,6 +20,7 @@ from pipeline.evaluation import classification
 from pipeline.llm.bases import CAUSAL, Base, bf16_here, device_here, quietly, tokenizer_of
 from pipeline.settings import EMBEDDED_MODEL
 from pipeline.trainers import results, rows, terms
+from pipeline.trainers.packing import can_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ PROJECT = "abstention-pipeline"
 """what a tracker files the curves under"""
 RANK, ALPHA = 16, 32
 MICRO_CPU = {"causal": 4, "encoder": 8}  # rows at once, the rest of a batch by accumulation: a LoRA keeps 3 MB of activations a token
+MICRO_PACKED = 16  # rows at once where those on one context are read together
 MICRO_GPU = 32
 _CHECKPOINTS, _VALIDATIONS, _SAMPLE = 20, 10, 64  # times a training; rows of validation judged each time
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -226,7 +228,8 @@ def _trainer(plan: Plan, model: Any, clock: Clock) -> tuple[Tuner, Bookkeeper]:
     job, words = plan.job, plan.tokenizer
     firsts = [words(text, add_special_tokens=False)["input_ids"][0] for text in plan.said]
     tuner = Tuner(
-        causal=plan.causal, said=firsts, clock=clock, pad=words.pad_token_id, model=model, args=_arguments(plan), train_dataset=plan.train
+        causal=plan.causal, said=firsts, clock=clock, pad=words.pad_token_id, model=model, args=_arguments(plan, packs=plan.causal and can_pack(model.config)),
+        train_dataset=plan.train,
     )  # fmt: skip
     columns = results.columns(classification.names(len(job.classes), job.betas) if job.classes else ())
     sample = random.Random(job.terms.seed).sample(plan.validation, min(_SAMPLE, len(plan.validation)))
@@ -237,12 +240,12 @@ def _trainer(plan: Plan, model: Any, clock: Clock) -> tuple[Tuner, Bookkeeper]:
     return tuner, keeper
 
 
-def _arguments(plan: Plan) -> Any:
+def _arguments(plan: Plan, *, packs: bool) -> Any:
     """Return the Trainer's arguments."""
     from transformers import TrainingArguments
 
     job, gpu = plan.job, device_here() == "cuda"
-    micro = _micro(plan.batch, MICRO_GPU if gpu else MICRO_CPU[plan.base.kind])
+    micro = _micro(plan.batch, MICRO_GPU if gpu else MICRO_PACKED if packs else MICRO_CPU[plan.base.kind])
     return TrainingArguments(
         output_dir=str(plan.work), per_device_train_batch_size=micro, gradient_accumulation_steps=plan.batch // micro,
         per_device_eval_batch_size=2 * micro, num_train_epochs=job.terms.n_epochs,

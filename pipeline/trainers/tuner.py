@@ -21,6 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from pipeline.store import write_json, write_text
 from pipeline.trainers import results
+from pipeline.trainers.packing import can_pack, collate_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,10 +36,11 @@ CLOCKS = "clock.json"
 
 
 class ByLength(Sampler[int]):
-    """Rows in batches of like lengths, batches in an order drawn anew each epoch from seed and epoch alone."""
+    """Rows in batches of like lengths, rows on one context behind one another, batches in an order drawn anew each epoch from seed and epoch alone."""
 
-    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
-        self.lengths, self.batch, self.seed, self.epoch = lengths, batch, seed, 0
+    def __init__(self, lengths: Sequence[int], contexts: Sequence[str], batch: int, seed: int) -> None:
+        """`contexts` is empty where rows stand for themselves."""
+        self.lengths, self.contexts, self.batch, self.seed, self.epoch = lengths, contexts, batch, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch (accelerate calls this)."""
@@ -49,15 +51,37 @@ class ByLength(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         rng = random.Random(f"{self.seed}-{self.epoch}")
-        order = rng.sample(range(len(self.lengths)), len(self.lengths))
+        order = [at for group in self._groups(rng) for at in group]
         batches: list[list[int]] = []
         for start in range(0, len(order), self.batch * _GROUP):
-            group = sorted(order[start : start + self.batch * _GROUP], key=lambda at: self.lengths[at])
+            group = self._by_length(order[start : start + self.batch * _GROUP])
             batches += [group[at : at + self.batch] for at in range(0, len(group), self.batch)]
         short = [batch for batch in batches if len(batch) < self.batch]  # an incomplete batch last, or batches would shift
         whole = [batch for batch in batches if len(batch) == self.batch]
         rng.shuffle(whole)
         return iter([at for batch in [*whole, *short] for at in batch])
+
+    def _groups(self, rng: random.Random) -> list[list[int]]:
+        """Return the rows in random order, those on one context together, at most half a batch of them: the rest comes at another time."""
+        order = rng.sample(range(len(self.lengths)), len(self.lengths))
+        if not self.contexts:
+            return [[at] for at in order]
+        by_context: dict[str, list[int]] = {}
+        for at in order:
+            by_context.setdefault(self.contexts[at], []).append(at)
+        most = max(1, self.batch // 2)
+        groups = [rows[start : start + most] for rows in by_context.values() for start in range(0, len(rows), most)]
+        rng.shuffle(groups)
+        return groups
+
+    def _by_length(self, order: Sequence[int]) -> list[int]:
+        """Sort rows by length; rows on one context stay together, by the longest of them."""
+        if not self.contexts:
+            return sorted(order, key=lambda at: self.lengths[at])
+        longest: dict[str, int] = {}
+        for at in order:
+            longest[self.contexts[at]] = max(longest.get(self.contexts[at], 0), self.lengths[at])
+        return sorted(order, key=lambda at: (longest[self.contexts[at]], self.contexts[at]))
 
 
 @dataclass(slots=True)
@@ -103,7 +127,10 @@ class Clock:
 
 
 def collate_causal(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
-    """Return a batch padded on the left, so that all completions end together: ids, mask, positions, labels (b, longest)."""
+    """Return a batch padded on the left, so that all completions end together.
+
+    input_ids, attention_mask, position_ids, labels and rows (b, longest), and what else `packing.collate_together` has.
+    """
     longest = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), longest), pad)
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, _IGNORED)
@@ -112,7 +139,10 @@ def collate_causal(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]
         mask[at, longest - len(row.ids) :] = 1
         labels[at, longest - row.n_completion :] = torch.tensor(row.ids[len(row.ids) - row.n_completion :])
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "labels": labels, "classes": torch.tensor([r.label for r in rows])}
+    return {
+        "input_ids": ids, "attention_mask": mask, "position_ids": positions, "labels": labels,
+        "rows": torch.arange(len(rows))[:, None].expand_as(ids), "classes": torch.tensor([r.label for r in rows]), "tokens": mask.sum()[None],
+    }  # fmt: skip
 
 
 def collate_pairs(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
@@ -129,12 +159,28 @@ def collate_pairs(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
     return {**batch, "token_type_ids": types} if any(row.types for row in rows) else batch
 
 
-def completion_logits(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits (b, n, vocabulary) and labels (b, n) of the n last places, n being the longest completion of the batch."""
-    n = int((batch["labels"] != _IGNORED).sum(dim=1).max())
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The tokens of a batch's completions, in one line: logits (m, vocabulary), what should be said (m,), and of which row each is (m,)."""
+
+    logits: torch.Tensor
+    wanted: torch.Tensor
+    rows: torch.Tensor
+
+    def firsts(self, n: int) -> torch.Tensor:
+        """Return the logits (n, vocabulary) of each row's first token."""
+        m = len(self.rows)
+        first = torch.full((n,), m, device=self.rows.device).scatter_reduce(0, self.rows, torch.arange(m, device=self.rows.device), "amin")
+        return self.logits[first]
+
+
+def completions(model: Any, batch: dict[str, torch.Tensor]) -> Said:
+    """Return what a model says where a batch's completions stand; logits are computed in those columns alone."""
+    sequences, places = (batch["labels"] != _IGNORED).nonzero(as_tuple=True)
+    columns, column = (places - 1).unique(return_inverse=True)  # type: ignore[no-untyped-call]
     shown = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids")}
-    logits = model(**shown, use_cache=False, logits_to_keep=n + 1).logits[:, :-1]
-    return logits.float(), batch["labels"][:, -n:]
+    logits = model(**shown, use_cache=False, logits_to_keep=columns).logits
+    return Said(logits[sequences, column].float(), batch["labels"][sequences, places], batch["rows"][sequences, places])
 
 
 class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
@@ -143,18 +189,20 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
     def __init__(self, *, causal: bool, said: Sequence[int], clock: Clock, pad: int, **more: Any) -> None:
         """`said`: the first token of each class's completion (causal); `pad`: the id that fills batches up."""
         self.causal, self.said, self.clock = causal, list(said), clock
+        self.packs = causal and can_pack(more["model"].config)
         self.tally = Tally()
         self.total_steps = 1
         self.rate: Any = None
         self.remembers = True
-        collate = collate_causal if causal else collate_pairs
+        collate = collate_pairs if not causal else collate_together if self.packs else collate_causal
         super().__init__(data_collator=lambda rows: collate(rows, pad), **more)
         self.model_accepts_loss_kwargs = False  # the mean of a batch is the mean of its completions
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset
-        return ByLength([len(row.ids) for row in rows], self.args.train_batch_size, self.args.seed)
+        contexts = [row.context or str(at) for at, row in enumerate(rows)] if self.packs else []
+        return ByLength([len(row.ids) for row in rows], contexts, self.args.train_batch_size, self.args.seed)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Return the loss of a batch, and count what it got right."""
@@ -172,24 +220,26 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
     def judged(self, model: Any, batch: dict[str, torch.Tensor], tally: Tally) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return loss and class logits (b, k) of a batch (None where there are no classes); add to the tally."""
         if self.causal:
-            logits, labels = completion_logits(model, batch)
-            loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=_IGNORED)
-            counted = labels != _IGNORED
-            right = (logits.argmax(-1) == labels) & counted
-            first = logits[torch.arange(len(labels), device=labels.device), counted.int().argmax(1)]
-            by_class = first[:, self.said].detach() if self.said else None
+            n = len(batch["classes"])
+            said = completions(model, batch)
+            loss = torch.nn.functional.cross_entropy(said.logits, said.wanted)
+            right = said.logits.argmax(-1) == said.wanted
+            wrong_rows = len(set(said.rows[~right].tolist()))
+            by_class = said.firsts(n)[:, self.said].detach() if self.said else None
+            tally.read += int(batch["tokens"].sum())
         else:
-            labels = batch["labels"]
+            n = len(batch["labels"])
             by_class = model(**batch).logits.float()
-            loss = torch.nn.functional.cross_entropy(by_class, labels)
-            right, counted = (by_class.argmax(-1) == labels)[:, None], torch.ones_like(labels, dtype=torch.bool)[:, None]
+            loss = torch.nn.functional.cross_entropy(by_class, batch["labels"])
+            right = by_class.argmax(-1) == batch["labels"]
+            wrong_rows = int((~right).sum())
+            tally.read += int(batch["attention_mask"].sum())
         tally.loss += float(loss.detach())
         tally.batches += 1
         tally.tokens_right += int(right.sum())
-        tally.tokens += int(counted.sum())
-        tally.rows_right += int((right | ~counted).all(dim=1).sum())
-        tally.rows += len(labels)
-        tally.read += int(batch["attention_mask"].sum())
+        tally.tokens += right.numel()
+        tally.rows_right += n - wrong_rows
+        tally.rows += n
         return loss, by_class
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -209,7 +259,7 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
     def judge(self, rows: Sequence[Encoded], step: Callable[[int], None] = lambda _n: None) -> tuple[Tally, np.ndarray[Any, Any]]:
         """Return loss and accuracies over rows, and their class probabilities (n, k) in the rows' order."""
         tally, batch = Tally(), self.args.per_device_eval_batch_size
-        order = sorted(range(len(rows)), key=lambda at: len(rows[at].ids))
+        order = sorted(range(len(rows)), key=lambda at: (rows[at].context if self.packs else "", len(rows[at].ids)))
         found: list[torch.Tensor | None] = [None] * len(rows)
         self.model.eval()
         for start in range(0, len(order), batch):
