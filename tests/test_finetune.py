@@ -281,13 +281,13 @@ def test_rows_on_one_context_stay_together_in_batches_of_like_lengths() -> None:
     assert all(len({contexts[at] for at in order[start : start + 16]}) == 4 for start in range(0, 160, 16))
 
 
-def test_of_many_rows_on_one_context_a_batch_holds_half_at_most() -> None:
+def test_of_many_rows_on_one_context_a_batch_holds_half() -> None:
     from pipeline.trainers.tuner import ByLength
 
-    contexts = ["long"] * 64 + [f"c{n}" for n in range(64)]
-    order = list(ByLength([9] * 128, contexts, 8, 0))
-    assert sorted(order) == list(range(128))
-    assert len({start // 8 for start, at in enumerate(order) if at < 64}) >= 16
+    contexts = [f"c{n // 8}" for n in range(64)]
+    order = list(ByLength([10 + n // 8 for n in range(64)], contexts, 8, 0))
+    assert sorted(order) == list(range(64))
+    assert all(len({contexts[at] for at in order[start : start + 8]}) == 2 for start in range(0, 64, 8))
 
 
 def test_padding_changes_no_loss(llama: Path) -> None:

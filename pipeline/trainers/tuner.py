@@ -51,37 +51,43 @@ class ByLength(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         rng = random.Random(f"{self.seed}-{self.epoch}")
-        order = [at for group in self._groups(rng) for at in group]
-        batches: list[list[int]] = []
-        for start in range(0, len(order), self.batch * _GROUP):
-            group = self._by_length(order[start : start + self.batch * _GROUP])
-            batches += [group[at : at + self.batch] for at in range(0, len(group), self.batch)]
+        groups = self._groups(rng)
+        order: list[int] = []
+        for window in _windows(groups, self.batch * _GROUP):
+            # of one round, lest what was parted comes together again
+            order += [at for _, rows in sorted(window, key=lambda group: (group[0], max(self.lengths[at] for at in group[1]))) for at in rows]
+        batches = [order[at : at + self.batch] for at in range(0, len(order), self.batch)]
         short = [batch for batch in batches if len(batch) < self.batch]  # an incomplete batch last, or batches would shift
         whole = [batch for batch in batches if len(batch) == self.batch]
         rng.shuffle(whole)
         return iter([at for batch in [*whole, *short] for at in batch])
 
-    def _groups(self, rng: random.Random) -> list[list[int]]:
-        """Return the rows in random order, those on one context together, at most half a batch of them: the rest comes at another time."""
+    def _groups(self, rng: random.Random) -> list[tuple[int, list[int]]]:
+        """Return the rows in random order, those on one context together, at most half a batch of them; more come in another round."""
         order = rng.sample(range(len(self.lengths)), len(self.lengths))
         if not self.contexts:
-            return [[at] for at in order]
+            return [(0, [at]) for at in order]
         by_context: dict[str, list[int]] = {}
         for at in order:
             by_context.setdefault(self.contexts[at], []).append(at)
         most = max(1, self.batch // 2)
-        groups = [rows[start : start + most] for rows in by_context.values() for start in range(0, len(rows), most)]
+        groups = [(start // most, rows[start : start + most]) for rows in by_context.values() for start in range(0, len(rows), most)]
         rng.shuffle(groups)
-        return groups
+        return sorted(groups, key=lambda group: group[0])
 
-    def _by_length(self, order: Sequence[int]) -> list[int]:
-        """Sort rows by length; rows on one context stay together, by the longest of them."""
-        if not self.contexts:
-            return sorted(order, key=lambda at: self.lengths[at])
-        longest: dict[str, int] = {}
-        for at in order:
-            longest[self.contexts[at]] = max(longest.get(self.contexts[at], 0), self.lengths[at])
-        return sorted(order, key=lambda at: (longest[self.contexts[at]], self.contexts[at]))
+
+def _windows(groups: Sequence[tuple[int, list[int]]], rows: int) -> Iterator[list[tuple[int, list[int]]]]:
+    """Yield the groups in order, as many at a time as have that many rows."""
+    window: list[tuple[int, list[int]]] = []
+    size = 0
+    for group in groups:
+        window.append(group)
+        size += len(group[1])
+        if size >= rows:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
 
 
 @dataclass(slots=True)
