@@ -218,6 +218,10 @@ verify = click.option(
     "--verify", type=click.Choice(["rules", "none"]), default="rules", show_default=True,
     help="rules: a negative whose context holds the answer in any form, repeats or paraphrases the evidence, or nearly copies the true context, is dropped.",
 )  # fmt: skip
+review = click.option(
+    "--review", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Apply what people said of rows: review.jsonl as the report's page exports it.",
+)  # fmt: skip
 seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Fixes whatever is drawn at random.")
 
 context_file = click.option(

@@ -301,6 +301,11 @@ class RunFolder:
         return self.root / "dropped_examples.parquet"
 
     @property
+    def reviewed_examples(self) -> Path:
+        """What people said of examples, beside what the checks had made of them."""
+        return self.root / "reviewed_examples.parquet"
+
+    @property
     def training(self) -> Path:
         """The folder of training files."""
         return self.root / "train"

@@ -1,4 +1,4 @@
-"""python -m pipeline.train [--trainer local|none] [--negatives KIND=N,...] [--verify rules|none] [--seed N] [--data DIR]
+"""python -m pipeline.train [--trainer local|none] [--negatives KIND=N,...] [--verify rules|none] [--review FILE] [--seed N] [--data DIR]
 
 Questions and answers → positives and adversarial negatives ("no sufficient context"), split by page → training
 files → a discriminator trained here, measured by kind of negative beside a baseline that needs no model.
@@ -8,6 +8,8 @@ Examples
       the measured mix of negatives, the light discriminator in seconds
   python -m pipeline.train --negatives random=1,similar=3 --trainer none
       other negatives, files alone
+  python -m pipeline.train --review review.jsonl
+      what you said of rows in the report: dropped ones are gone, fixed ones replaced
 
 Kinds of negatives (a negative's context comes from a page of the same split)
   random            a section of another page
@@ -18,6 +20,7 @@ Kinds of negatives (a negative's context comes from a page of the same split)
 
 Writes, in the run folder
   examples.parquet, dropped_examples.parquet          with how each label was verified, and what was dropped why
+  reviewed_examples.parquet                           what people said of rows (--review), beside what the checks had said
   train/{qa,discriminator}.{train,validation,test}.jsonl   chat format
   train/completion/...                                prompt and completion, as in the notebooks
   train/squad/{train,validation,test}.json            SQuAD 2.0; aligned.jsonl: answers that are not verbatim, and those left out
@@ -36,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
 from pipeline.errors import InputError
-from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, Section
+from pipeline.records import KINDS, QA, SPLITS, DroppedExample, Example, Page, ReviewedExample, Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,11 +47,13 @@ if TYPE_CHECKING:
 
     from pipeline.cli import Run
     from pipeline.dataset.formats.squad import Span
+    from pipeline.dataset.review import Verdict
     from pipeline.negatives.make import Made
     from pipeline.retrieval.minilm import MiniLM
 
 _AMOUNT = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
+VERDICT_COUNTS = (("keep", "kept"), ("fix", "fixed"), ("drop", "dropped"))
 NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 
 
@@ -56,8 +61,9 @@ NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 @settings.trainer
 @settings.negatives
 @settings.verify
+@settings.review
 @settings.seed
-def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.Outcome:
+def main(run: Run, trainer: str, negatives: str, verify: str, review: Path | None, seed: int) -> cli.Outcome:
     """Questions and answers → adversarial examples → training files → a discriminator, measured."""
     from pipeline.dataset.formats.squad import span_of
     from pipeline.sources.given import read_qa, read_sections
@@ -65,7 +71,8 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
 
     wanted = parse_negatives(negatives)
     run.require("create_qa")
-    inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa)}
+    verdicts = read_review(review) if review else {}
+    inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa), **({"review": sha256_of(review)} if review else {})}
     chosen = {"trainer": trainer, "negatives": wanted, "verify": verify, "seed": seed}
     entry = run.is_current(inputs, chosen)
     if entry:
@@ -75,14 +82,19 @@ def main(run: Run, trainer: str, negatives: str, verify: str, seed: int) -> cli.
     made = _examples(run, rows, sections, wanted, verify, trainer, seed)
     if not made.examples:
         raise InputError("no row of qa.parquet belongs to a section of this run", run.folder.qa, "run create_qa again")
+    made, judged = apply_review(run, made, review, verdicts)
     run.folder.unfinish("train", "report")
     write_rows(run.folder.examples, Example, made.examples)
     write_rows(run.folder.dropped_examples, DroppedExample, made.dropped)
+    write_rows(run.folder.reviewed_examples, ReviewedExample, judged)
     by_id = {section.section_id: section for section in sections}
     spans = {e.example_id: span_of(e) for e in made.examples}
     files, notices = write_training_files(run.folder.training, made.examples, by_id, spans)
     counts = _counts(made)
     lines = [f"train: {_sentence(counts)} → {run.folder.examples}", *notices]
+    if review:
+        counts["review"] = {name: sum(row.verdict == verdict for row in judged) for verdict, name in VERDICT_COUNTS}
+        lines.append(f"review: {', '.join(f'{n} {name}' for name, n in counts['review'].items())} ({review})")
     metrics: dict[str, Any] = {}
     if trainer == "local":
         from pipeline.trainers import light
@@ -137,6 +149,40 @@ def _encoder(run: Run, trainer: str) -> MiniLM | None:
             raise
         run.say("train: without the extra 'train' negatives are verified by rules alone, and similar ones are BM25's alone")
         return None
+
+
+def read_review(path: Path) -> dict[str, Verdict]:
+    """Read the verdicts that a report exported, by example id.
+
+    Raises InputError if the file cannot be read, or naming the line that is no verdict.
+    """
+    from pipeline.dataset.review import parse
+
+    try:
+        return parse(path.name, path.read_text("utf-8").split("\n"))  # U+2028 in a text ends no line
+    except UnicodeDecodeError as error:
+        raise InputError("the review is not UTF-8 text", path, "export it from the report again") from error
+    except OSError as error:
+        raise InputError("the review cannot be read", f"{path}: {error.strerror}", "check --review") from error
+
+
+def apply_review(run: Run, made: Made, review: Path | None, verdicts: Mapping[str, Verdict]) -> tuple[Made, list[ReviewedExample]]:
+    """Return what was made, after its review, and each verdict beside what the checks had said.
+
+    Raises InputError naming the line of a verdict that cannot be applied, or if nothing is left.
+    """
+    from dataclasses import replace
+
+    from pipeline.dataset.review import apply
+
+    if review is None:
+        if run.folder.stages().get("train", {}).get("counts", {}).get("review"):
+            run.say("train: the last one applied a review, this one does not (--review FILE)")
+        return made, []
+    done = apply(review.name, made.examples, verdicts)
+    if not done.examples:
+        raise InputError("the review drops every example", review, "keep some")
+    return replace(made, examples=done.examples, dropped=[*made.dropped, *done.dropped]), done.verdicts
 
 
 def write_training_files(
@@ -270,7 +316,7 @@ def _figure(value: float | None) -> str:
 
 def _outcome(run: Run, counts: dict[str, Any], lines: list[str], trainer: str, files: list[Path] | None = None) -> cli.Outcome:
     folder = run.folder
-    outputs = [folder.examples, folder.dropped_examples, *(files or [])]
+    outputs = [folder.examples, folder.dropped_examples, folder.reviewed_examples, *(files or [])]
     if trainer == "local" and files is not None:
         outputs += [folder.discriminator / name for name in ("model.json", "metrics.json", "settings.json", "results.csv")]
     then = f'python -m pipeline.ask "…" {folder.flag}' if trainer == "local" else f"python -m pipeline.report {folder.flag}"
