@@ -197,7 +197,7 @@ def test_pictures_count_what_the_files_hold(gathered: Gathered) -> None:
 
 def test_places_in_the_search_are_counted_once() -> None:
     chart = charts.ranks([1, 1, 2, 5, 11, None])
-    assert dict(row[:2] for row in chart.rows) == {"1": 2, "2–3": 1, "4–5": 1, "6–10": 0, "11–20": 1, "later": 1}  # type: ignore[misc]
+    assert {row[0]: row[1] for row in chart.rows} == {"1": 2, "2–3": 1, "4–5": 1, "6–10": 0, "11–20": 1, "later": 1}
 
 
 def evaluation(folder: RunFolder, examples: list[Example]) -> None:
@@ -299,7 +299,11 @@ def test_two_runs_stand_side_by_side(folder: RunFolder, gathered: Gathered) -> N
     less = replace(gathered, name="less", qa=gathered.qa[:100])
     found = compared(gathered, less)
     rows = {row.what: row for _, group in found.groups for row in group}
-    assert (rows["questions kept"].this, rows["questions kept"].other, rows["questions kept"].difference) == (str(len(gathered.qa)), "100", f"+{len(gathered.qa) - 100}")
+    assert (rows["questions kept"].this, rows["questions kept"].other, rows["questions kept"].difference) == (
+        str(len(gathered.qa)),
+        "100",
+        f"+{len(gathered.qa) - 100}",
+    )
     assert rows["sections"].difference == "="
     other = RunFolder(folder.root.with_name("other"))
     shutil.copytree(folder.root, other.root)

@@ -141,11 +141,11 @@ def _evaluation(folder: Path) -> Evaluation:
 def _prediction(place: str, line: str) -> tuple[str, Prediction] | None:
     """Read one line; None if it is of another kind of evaluation (a classifier's)."""
     try:
-        row: Mapping[str, Any] = json.loads(line)
+        row: dict[str, Any] = dict(json.loads(line).items())
         if "p_answerable" not in row:
             return None
         p, answer, answerable = row["p_answerable"], row.get("answer"), row.get("answerable")
         known = None if answerable is None else bool(answerable)
         return str(row["id"]), Prediction(None if answer is None else str(answer), None if p is None else float(p), known)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError("a prediction cannot be read", f"{place}: {error}", "run python -m pipeline.evaluate again") from error

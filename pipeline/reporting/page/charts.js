@@ -99,6 +99,7 @@
     const svg = drawn.tagName === "svg" ? drawn : drawn.querySelector("svg");
     svg.setAttribute("role", "img");
     svg.classList.add("plot");
+    for (const part of svg.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label"); // a mark's name on a plain group is none
     place.replaceChildren(drawn);
   };
   const observer = new ResizeObserver((entries) => {

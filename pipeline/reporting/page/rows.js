@@ -56,7 +56,8 @@
   options("order", ["", "as in the wiki"], [["random", "random"], ["score", "check's score, high first"], ...(rows.some((row) => row.p !== null) ? [["p", "p(answerable), high first"], ["wrong", "discriminator most wrong first"]] : [])]);
   $("p-range").hidden = !rows.some((row) => row.p !== null);
   $("audit-box").hidden = !rows.some((row) => row.audit);
-  if (rows.some((row) => row.group === "example")) field("group").value = "example";
+  const first = rows.some((row) => row.group === "example") ? "example" : "";
+  field("group").value = first;
   const scatter = (row) => { let hash = 2166136261; for (const c of row.id) hash = Math.imul(hash ^ c.charCodeAt(0), 16777619); return hash >>> 0; };
   const wrongness = (row) => (row.p === null ? -1 : row.answerable ? 1 - row.p : row.p);
   const ORDERS = { random: (a, b) => scatter(a) - scatter(b), score: (a, b) => (b.score ?? -1) - (a.score ?? -1), p: (a, b) => (b.p ?? -1) - (a.p ?? -1), wrong: (a, b) => wrongness(b) - wrongness(a) };
@@ -242,9 +243,12 @@
   $("reviewer").value = Review.name();
   $("reviewer").addEventListener("change", (event) => Review.setName(event.target.value.trim()));
   let waiting = 0;
-  $("filters").addEventListener("input", (event) => { clearTimeout(waiting); waiting = setTimeout(() => filter({ stay: false }), event.target.type === "search" ? WAIT : 0); });
+  $("filters").addEventListener("input", (event) => { 
+    clearTimeout(waiting);
+    if (event.target.type === "search") waiting = setTimeout(() => filter({ stay: false }), WAIT); else filter({ stay: false });
+  });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("f-clear").addEventListener("click", () => { $("filters").reset(); filter({ stay: false }); });
+  $("f-clear").addEventListener("click", () => { $("filters").reset(); field("group").value = first; filter({ stay: false }); });
   list.addEventListener("scroll", () => requestAnimationFrame(paint), { passive: true });
   new ResizeObserver(paint).observe(list);
   const page = () => Math.max(1, Math.floor(list.clientHeight / HEIGHT) - 1);
