@@ -14,7 +14,6 @@ from pipeline.sources.given import read_qa, read_sections
 from pipeline.store import read_rows, storage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.store import RunFolder
