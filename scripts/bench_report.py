@@ -22,7 +22,7 @@ from pipeline.reporting.page import page
 from pipeline.store import RunFolder
 
 if TYPE_CHECKING:
-    from pipeline.records import Section
+    from pipeline.records import QA, Section
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (400, 16_000)
@@ -76,7 +76,8 @@ def repeated(base: Gathered, size: int) -> Gathered:
         {s.section_id: replace(s, section_id=f"{s.section_id}-{copy}", content=reworded(s.content, draw)) for s in base.sections}
         for copy, draw in enumerate(texts)
     ]
-    qa, examples = [], []
+    qa: list[QA] = []
+    examples = []
     for copy in range(copies):
         here, home = contents[copy % len(contents)], copy % len(contents)
         draw = random.Random(f"questions {copy}")

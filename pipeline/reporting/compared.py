@@ -57,10 +57,10 @@ def _counts(run: Gathered) -> Iterator[tuple[str, float | None]]:
     yield "questions kept", len(run.qa)
     yield "questions rejected", create_qa.get("rejected")
     for reason, n in create_qa.get("rejected_by_reason", {}).items():
-        yield f"rejected: {reason}", n
+        yield f"rejected: {reason.replace('_', ' ')}", n
     yield "examples", len(run.examples)
     for kind, n in train.get("by_kind", {}).items():
-        yield f"examples: {kind}", n
+        yield f"examples: {kind.replace('_', ' ')}", n
     yield "negatives that could not be made", train.get("not_available")
     for stage, entry in run.stages.items():
         yield f"seconds of {stage}", entry.get("seconds")
@@ -69,8 +69,9 @@ def _counts(run: Gathered) -> Iterator[tuple[str, float | None]]:
 def _measures(run: Gathered) -> Iterator[tuple[str, float | None]]:
     test: Mapping[str, Any] = run.metrics.get("test", {})
     for kind, row in test.get("discriminator", {}).items():
-        yield f"AUROC, {kind}", row.get("auroc")
-        yield f"AUROC of counting words, {kind}", test.get("idf_overlap", {}).get(kind, {}).get("auroc")
+        name = kind.replace("_", " ")
+        yield f"AUROC, {name}", row.get("auroc")
+        yield f"AUROC of counting words, {name}", test.get("idf_overlap", {}).get(kind, {}).get("auroc")
     whole = test.get("discriminator", {}).get("all", {})
     for name, shown in MEASURES[1:]:
         yield f"{shown}, all", whole.get(name)

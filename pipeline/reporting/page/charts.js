@@ -74,7 +74,7 @@
       marks: [
         ...(chart.reference === "diagonal" ? [Plot.line([[0, 0], [1, 1]], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "3 3" })] : []),
         ...chart.series.map((name, at) => Plot.line(rows.filter((row) => row.series === name), { x: "x", y: "y", stroke: colour(chart, name), strokeWidth: 2.4, strokeDasharray: DASHES[at % DASHES.length] })),
-        ...chart.series.map((name) => rows.filter((row) => row.series === name)).filter((own) => own.length <= 24).map((own) => Plot.dot(own, { x: "x", y: "y", r: 3.5, fill: (row) => colour(chart, row.series) })),
+        ...chart.series.map((name) => rows.filter((row) => row.series === name)).filter((own) => own.length === 1 || (own.length <= 24 && !chart.x.share)).map((own) => Plot.dot(own, { x: "x", y: "y", r: 3.5, fill: (row) => colour(chart, row.series) })),
         Plot.tip(rows, Plot.pointer({ x: "x", y: "y", title: tip })),
       ],
     });
