@@ -308,17 +308,13 @@ def test_two_runs_stand_side_by_side(folder: RunFolder, gathered: Gathered) -> N
     other = RunFolder(folder.root.with_name("other"))
     shutil.copytree(folder.root, other.root)
     assert run("train", "--trainer", "none", "--seed", "9", "--data", other.root).code == 0
+    without_a_model = run("report", "--data", other.root, "--json")
+    assert without_a_model.code == 0
+    assert without_a_model.json["counts"]["rows"] == without_a_model.json["counts"]["rows_in_the_run"]
+    assert "Told apart" not in other.report.read_text("utf-8")
     assert run("report", "--data", folder.root, "--compare", other.root).code == 0
     page = folder.report.read_text("utf-8")
     assert "Compared with <bdi>other</bdi>" in page
     assert "train – seed" in page
     assert "a run is compared with itself" in run("report", "--data", folder.root, "--compare", folder.root).errors[0]
     assert "lacks a finished collect" in run("report", "--data", folder.root, "--compare", folder.root / "none").errors[0]
-
-
-def test_without_a_trained_model_or_an_evaluation_there_is_still_a_report(folder: RunFolder) -> None:
-    assert run("train", "--trainer", "none", "--data", folder.root).code == 0
-    result = run("report", "--data", folder.root, "--json")
-    assert result.code == 0
-    assert result.json["counts"]["rows"] == result.json["counts"]["rows_in_the_run"]
-    assert "Told apart" not in folder.report.read_text("utf-8")
