@@ -1,4 +1,5 @@
-# make demo: the whole pipeline on the bundled sample. make test: the tests. make integration: those against a real wiki. All install first.
+# make demo: the whole pipeline on the bundled sample. make test: the tests. make integration: those against a real wiki.
+# make browser-test: those in a real browser. All install first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,10 +8,10 @@ RUN ?= data/demo
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install finetune demo test integration lint bench clean
+.PHONY: help install finetune demo test integration browser-test lint bench clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## everything into .venv, with the pinned versions of constraints.txt, and the embedded model's weights
 
@@ -47,6 +48,11 @@ test: install finetune ## lint, types, layers and tests
 integration: install ## collect against a real MediaWiki on this machine (Debian's packages, installed if missing: as root)
 	scripts/mediawiki/wiki.sh packages
 	$(BIN)/python -m pytest -m integration tests/integration
+
+browser-test: install ## the report in the distribution's Chromium (Debian's package, installed if missing: as root)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,train,dev,browser]'
+	scripts/chromium.sh
+	$(BIN)/python -m pytest -m browser tests/browser
 
 lint: install ## mend what can be mended, and say the rest
 	$(BIN)/python -m ruff format .

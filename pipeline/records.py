@@ -188,6 +188,29 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewedExample:
+    """What a person said of an example, beside what the checks had made of it."""
+
+    example_id: str
+    qa_id: str
+    split: str
+    kind: str
+    context_section_id: str
+    question: str
+    answer: str
+    answerable: bool
+    """as the checks left it"""
+    verdict: str
+    """keep, fix or drop"""
+    answerable_reviewed: bool
+    """as the person has it"""
+    reason: str
+    """of a drop: label (whether the context answers is told wrongly), text (the question or the answer is bad), or nothing"""
+    reviewer: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """What a check returns instead of the record: the reason (a short name) and what was seen."""
 

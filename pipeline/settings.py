@@ -222,6 +222,18 @@ verify = click.option(
 verifier = click.option(
     "--verifier", metavar="NAME", help=f"With --verify model: the model that is asked.  [default: '{EMBEDDED_MODEL}' where no key is set]"
 )  # fmt: skip
+review = click.option(
+    "--review", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Apply what people said of rows: review.jsonl as the report's page exports it.",
+)  # fmt: skip
+audit = click.option(
+    "--audit", type=click.FloatRange(0, 1, min_open=True), metavar="WIDTH",
+    help="Draw a random sample of negatives to be read, as large as a 95 % interval of this width for the share of false ones asks for "
+    "(0.05: five points, if a twentieth of them or fewer are false).",
+)  # fmt: skip
+compare = click.option(
+    "--compare", type=click.Path(path_type=Path, file_okay=False), metavar="OTHER_RUN", help="Another run folder, to be put beside this one."
+)
 seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Fixes whatever is drawn at random.")
 
 context_file = click.option(

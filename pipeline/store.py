@@ -302,6 +302,11 @@ class RunFolder:
         return self.root / "dropped_examples.parquet"
 
     @property
+    def reviewed_examples(self) -> Path:
+        """What people said of examples, beside what the checks had made of them."""
+        return self.root / "reviewed_examples.parquet"
+
+    @property
     def training(self) -> Path:
         """The folder of training files."""
         return self.root / "train"
@@ -422,7 +427,7 @@ class RunFolder:
         Whatever ends a run after this, what lies in the folder is of one run, though perhaps not all of it.
         """
         try:
-            for path in (self.examples, self.dropped_examples):
+            for path in (self.examples, self.dropped_examples, self.reviewed_examples):
                 path.unlink(missing_ok=True)
             for folder in (self.discriminator, self.training):
                 if folder.is_dir():

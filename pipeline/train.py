@@ -9,6 +9,8 @@ Examples
       the measured mix of negatives, the light discriminator in seconds, without torch
   python -m pipeline.train --negatives random=1,similar=3 --trainer none
       other negatives, files alone
+  python -m pipeline.train --review review.jsonl
+      what you said of rows in the report: dropped ones are gone, fixed ones replaced
   python -m pipeline.train --target qa --max-minutes 30
       the embedded model learns to answer and to decline (LoRA; extra 'finetune')
   python -m pipeline.train --target discriminator --model ./MiniLM --n-epochs 8
@@ -35,6 +37,7 @@ What an earlier run wrote is removed before anything new is written: after a kil
 
 Writes, in the run folder
   examples.parquet, dropped_examples.parquet          with how each label was verified, and what was dropped why
+  reviewed_examples.parquet                           what people said of rows (--review), beside what the checks had said
   train/{qa,discriminator}.{train,validation,test}.jsonl   chat format
   train/completion/...                                prompt and completion, as in the notebooks
   train/squad/{train,validation,test}.json            SQuAD 2.0; aligned.jsonl: answers that are not verbatim, and those left out
@@ -54,10 +57,21 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
 from pipeline.errors import InputError
-from pipeline.making.dataset import counts_of, examples, parse_negatives, read_again, sentence_of, write_descriptions, write_training_files
+from pipeline.making.dataset import (
+    apply_review,
+    counts_of,
+    examples,
+    parse_negatives,
+    read_again,
+    read_review,
+    review_counts,
+    sentence_of,
+    write_descriptions,
+    write_training_files,
+)
 from pipeline.making.models import Asked, check_flags, classifier, fine_tune_all, fine_tuned, hashes, light_on_files, with_files_of
 from pipeline.making.tables import table_of
-from pipeline.records import DroppedExample, Example
+from pipeline.records import DroppedExample, Example, ReviewedExample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +102,7 @@ if TYPE_CHECKING:
 @settings.track
 @settings.negatives
 @settings.verify
+@settings.review
 @settings.seed
 @settings.verifier
 @settings.base_url
@@ -97,7 +112,7 @@ if TYPE_CHECKING:
 @settings.max_total_tokens
 @settings.prices
 def main(
-    run: Run, trainer: str, target: str, negatives: str, verify: str, seed: int, verifier: str | None, base_url: str | None, concurrency: int,
+    run: Run, trainer: str, target: str, negatives: str, verify: str, review: Path | None, seed: int, verifier: str | None, base_url: str | None, concurrency: int,
     timeout: float, max_cost: float | None, max_total_tokens: int | None, prices: Path | None, **asked: Any,
 ) -> cli.Outcome:  # fmt: skip
     """Questions and answers → adversarial examples → training files → models, measured."""
@@ -111,7 +126,7 @@ def main(
     dataset = None
     if run.folder.qa.is_file() or not wish.file:
         reader = reader_for(verifier, base_url, concurrency, timeout, max_cost, max_total_tokens, prices) if verify == "model" else None
-        order = Order(trainer, parse_negatives(negatives), verify, reader)
+        order = Order(trainer, parse_negatives(negatives), verify, reader, review)
         # --force is about what was asked for: who fine-tunes anew has no other dataset made
         dataset = dataset_and_light(dataclasses.replace(run, force=run.force and not targets), order, wish)
     if not targets:
@@ -128,6 +143,8 @@ class Order:
     verify: str
     reader: Reader | None
     """the model that is asked on each negative, with --verify model"""
+    review: Path | None = None
+    """what people said of rows"""
 
 
 def dataset_and_light(run: Run, order: Order, wish: Asked) -> cli.Outcome:
@@ -136,8 +153,10 @@ def dataset_and_light(run: Run, order: Order, wish: Asked) -> cli.Outcome:
     from pipeline.store import sha256_of
 
     run.require("create_qa")
-    added = {} if fine_tuned(wish) else hashes(wish)
-    inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa), **added}
+    files_of_ones_own = {} if fine_tuned(wish) else hashes(wish)
+    verdicts = read_review(order.review) if order.review else {}
+    inputs = {"sections": sha256_of(run.folder.sections), "qa": sha256_of(run.folder.qa), **files_of_ones_own}
+    inputs |= {"review": sha256_of(order.review)} if order.review else {}
     read_by = order.reader.settings if order.reader else {}
     chosen = {"trainer": order.trainer, "negatives": order.negatives, "verify": order.verify, "seed": wish.seed, **read_by}
     entry = run.is_current(inputs, chosen)
@@ -145,12 +164,18 @@ def dataset_and_light(run: Run, order: Order, wish: Asked) -> cli.Outcome:
         return _outcome(run, entry["counts"], ["train: nothing to do, examples and models are there already (--force does it anew)"], order.trainer)
     sections, rows = read_sections(run.folder.sections), read_qa(run.folder.qa)
     made, counts, lines = _made(run, order, rows, sections, wish.seed)
+    made, judged = apply_review(run, made, order.review, verdicts)
+    if order.review:
+        counts = {**counts_of(made), **{name: counts[name] for name in counts.keys() & {"verified_by_model"}}, "review": review_counts(judged)}
+        lines.append(f"review: {', '.join(f'{n} {name}' for name, n in counts['review'].items())} ({order.review})")
     by_id = {section.section_id: section for section in sections}
-    spans, files, notices = _written(run, made, by_id)
+    spans, files, notices = _written(run, made, judged, by_id)
     lines = [f"train: {sentence_of(counts)} → {run.folder.examples}", *notices, *lines]
     metrics: dict[str, Any] = {}
     if order.trainer == "local":
-        metrics = _light(run, with_files_of(made.examples, wish) if added else made.examples, wish.seed, {"settings": chosen, "inputs": inputs})
+        metrics = _light(
+            run, with_files_of(made.examples, wish) if files_of_ones_own else made.examples, wish.seed, {"settings": chosen, "inputs": inputs}
+        )
         counts["discriminator"] = metrics["test"]["discriminator"]
         lines += [*table_of(metrics, run.folder.discriminator), *filter(None, [metrics["threshold_warning"]])]
     described, leaks = write_descriptions(run, made, by_id, {row.qa_id: row.section_id for row in rows}, spans, metrics)
@@ -174,7 +199,7 @@ def _made(run: Run, order: Order, rows: list[QA], sections: list[Section], seed:
     return made, {**counts, "verified_by_model": counted_by_model(reread)}, sentences_about(reread)
 
 
-def _written(run: Run, made: Made, sections: Mapping[str, Section]) -> tuple[dict[str, Span], list[Path], list[str]]:
+def _written(run: Run, made: Made, judged: list[ReviewedExample], sections: Mapping[str, Section]) -> tuple[dict[str, Span], list[Path], list[str]]:
     """Remove what an earlier run wrote, write the examples and training files; return the answers' places, the paths, and notices."""
     from pipeline.dataset.formats.squad import span_of
     from pipeline.store import write_rows
@@ -183,6 +208,7 @@ def _written(run: Run, made: Made, sections: Mapping[str, Section]) -> tuple[dic
     run.folder.remove_examples()
     write_rows(run.folder.examples, Example, made.examples)
     write_rows(run.folder.dropped_examples, DroppedExample, made.dropped)
+    write_rows(run.folder.reviewed_examples, ReviewedExample, judged)
     spans = {e.example_id: span_of(e) for e in made.examples}
     return spans, *write_training_files(run.folder.training, made.examples, sections, spans)
 
@@ -195,7 +221,7 @@ def _light(run: Run, rows: list[Example], seed: int, made_of: dict[str, Any]) ->
 
 def _outcome(run: Run, counts: dict[str, Any], lines: list[str], trainer: str, files: list[Path] | None = None) -> cli.Outcome:
     folder = run.folder
-    outputs = [folder.examples, folder.dropped_examples, *(files or [])]
+    outputs = [folder.examples, folder.dropped_examples, folder.reviewed_examples, *(files or [])]
     if trainer == "local" and files is not None:
         outputs += [folder.discriminator / name for name in ("model.json", "metrics.json", "settings.json", "results.csv")]
     then = f'python -m pipeline.ask "…" {folder.flag}' if trainer == "local" else f"python -m pipeline.report {folder.flag}"

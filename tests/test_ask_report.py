@@ -1,27 +1,20 @@
-"""Answers with a source, refusals that are clear, and a page on which nothing of a wiki is executed."""
+"""Answers with a source, refusals that are clear."""
 
 from __future__ import annotations
 
 import json
 import os
 import pty
-import shutil
 import subprocess
 import sys
-from dataclasses import replace
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from conftest import ROOT, environment, run
 
-from pipeline.records import KINDS, NO_ANSWER, Example, Section
-from pipeline.report import warnings
-from pipeline.store import RunFolder, read_rows, write_rows
+from pipeline.records import NO_ANSWER
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-EVIL = '</td><script>alert(1)</script>\u202e"><img src=x onerror=alert(2)>{{ 7*7 }}'
 
 
 def test_a_question_that_a_section_answers_is_answered_with_its_source(trained: Path) -> None:
@@ -101,68 +94,6 @@ def test_the_search_hands_over_no_more_sections_than_fit(trained: Path) -> None:
     question = "Who won the men's individual road race at the 2020 Summer Olympics?"
     assert len(run("ask", question, "--data", trained, "--json", "--max-tokens", "1").json["candidates"]) == 1
     assert len(run("ask", question, "--data", trained, "--json", "--candidates", "3").json["candidates"]) == 3
-
-
-class Tags(HTMLParser):
-    """Which elements a page has, and where its links lead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.links: list[str] = []
-        self.handlers: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self.links += [value or "" for name, value in attrs if name == "href"]
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
-
-
-def test_text_of_pages_and_models_is_shown_and_never_run(trained: Path, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    shutil.copytree(trained, folder.root)
-    evil = [replace(e, question=EVIL, answer=EVIL, context=EVIL) for e in read_rows(folder.examples, Example)]
-    write_rows(folder.examples, Example, evil)
-    sections = [replace(s, title=EVIL, url="javascript:alert(3)") for s in read_rows(folder.sections, Section)]
-    write_rows(folder.sections, Section, sections)
-    assert run("report", "--data", folder.root).code == 0
-    page = folder.report.read_text("utf-8")
-    tags = Tags()
-    tags.feed(page)
-    assert not tags.names & {"script", "img", "iframe", "object", "link"}
-    assert tags.handlers == []
-    assert not any(link.startswith("javascript") for link in tags.links)
-    assert "&lt;script&gt;alert(1)" in page
-    assert "49" not in page.split("Examples: positive")[1].split("<article>")[1]
-
-
-def test_the_report_shows_counts_metrics_and_ten_rows_of_each_kind(trained: Path, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    shutil.copytree(trained, folder.root)
-    result = run("report", "--data", folder.root)
-    assert str(folder.report) in result.out
-    page = folder.report.read_text("utf-8")
-    counts = json.loads(folder.manifest.read_text("utf-8"))["train"]["counts"]["by_kind"]
-    assert counts["altered_question"] >= 10
-    for kind in KINDS:
-        assert f"Examples: {kind}" in page
-        assert page.split(f"Examples: {kind}")[1].split("<h2>")[0].count("<article>") == min(10, counts[kind])
-    assert "Baseline: IDF overlap, no model, test split" in page
-    assert "<mark>" in page
-    again = folder.report.read_bytes()
-    run("report", "--data", folder.root)
-    assert folder.report.read_bytes() == again
-
-
-def test_a_reader_is_warned_of_few_rows_and_easy_negatives() -> None:
-    counts = {
-        "create_qa": {"kept": 5, "rejected": 90, "kept_by_source": {"generated": 5}},
-        "train": {"not_available": 2, "negatives_asked_for": 15},
-    }  # fmt: skip
-    metrics = {"test": {"discriminator": {"all": {"n_positive": 1}}, "idf_overlap": {"all": {"auroc": 0.97}}}}
-    said = " ".join(warnings(counts, metrics))
-    for part in ("rejected (90)", "only 1 answerable", "0.970", "2 of 15"):
-        assert part in said
 
 
 def test_quiet_still_gives_the_answer(trained: Path) -> None:

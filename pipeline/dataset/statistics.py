@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TOTAL = "all"
 UNFILLED = "not_available"
 _UNVERIFIED = ("not verified", "given as")
+_BY_PEOPLE = "; reviewed: "
 _WAYS_SHOWN = 12
 _HARD = 0.8  # AUROC of word counting from which on negatives are easy
 
@@ -120,7 +121,7 @@ def lengths(texts: Iterable[str]) -> Lengths:
 def share_verified(statistics: Statistics, kind: str) -> float:
     """Return the share of a kind's examples whose label was checked in any way."""
     ways = statistics.verified.get(kind, {})
-    checked = sum(n for how, n in ways.items() if not how.startswith(_UNVERIFIED))
+    checked = sum(n for how, n in ways.items() if not how.startswith(_UNVERIFIED) or _BY_PEOPLE in how)
     return checked / total if (total := sum(ways.values())) else 0.0
 
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline import settings
 from pipeline.engines.calls import progress_of
 from pipeline.errors import InputError
-from pipeline.records import KINDS, QA, SPLITS, Example, Page, Section
+from pipeline.records import KINDS, QA, SPLITS, Example, Page, ReviewedExample, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pipeline.cli import Run
     from pipeline.dataset.formats.squad import Span
+    from pipeline.dataset.review import Verdict
     from pipeline.engines.second_reader import Reader
     from pipeline.negatives.make import Made
     from pipeline.negatives.second_reading import Reread
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _AMOUNT = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
+VERDICT_COUNTS = (("keep", "kept"), ("fix", "fixed"), ("drop", "dropped"))
 NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 
 
@@ -79,6 +81,45 @@ def read_again(run: Run, made: Made, rows: list[QA], reader: Reader) -> Reread:
     reread = settle(made, {row.qa_id: row.answer for row in rows}, said, reader.model)
     reread.positives_known, reread.positives_declined = len(known), sum(one.declined for one in known)
     return reread
+
+
+def read_review(path: Path) -> dict[str, Verdict]:
+    """Read the verdicts that a report exported, by example id.
+
+    Raises InputError if the file cannot be read, or naming the line that is no verdict.
+    """
+    from pipeline.dataset.review import parse
+
+    try:
+        return parse(path.name, path.read_text("utf-8").split("\n"))  # U+2028 in a text ends no line
+    except UnicodeDecodeError as error:
+        raise InputError("the review is not UTF-8 text", path, "export it from the report again") from error
+    except OSError as error:
+        raise InputError("the review cannot be read", f"{path}: {error.strerror}", "check --review") from error
+
+
+def apply_review(run: Run, made: Made, review: Path | None, verdicts: Mapping[str, Verdict]) -> tuple[Made, list[ReviewedExample]]:
+    """Return what was made, after its review, and each verdict beside what the checks had said.
+
+    Raises InputError naming the line of a verdict that cannot be applied, or if nothing is left.
+    """
+    from dataclasses import replace
+
+    from pipeline.dataset.review import apply
+
+    if review is None:
+        if run.folder.stages().get("train", {}).get("counts", {}).get("review"):
+            run.say("train: the last one applied a review, this one does not (--review FILE)")
+        return made, []
+    done = apply(review.name, made.examples, verdicts)
+    if not done.examples:
+        raise InputError("the review drops every example", review, "keep some")
+    return replace(made, examples=done.examples, dropped=[*made.dropped, *done.dropped]), done.verdicts
+
+
+def review_counts(judged: Sequence[ReviewedExample]) -> dict[str, int]:
+    """Return how many rows were kept, fixed and dropped by people."""
+    return {name: sum(row.verdict == verdict for row in judged) for verdict, name in VERDICT_COUNTS}
 
 
 def write_training_files(
