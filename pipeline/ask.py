@@ -12,7 +12,7 @@ Examples
       judge one text instead of searching the run
   python -m pipeline.ask "Who won the javelin?" --qa NAME
       a QA model words the answer; the sentence that it rests on is still shown, and if the model declines, so does ask
-  python -m pipeline.ask --classifier NAME "They won the pennant in extra innings."
+  python -m pipeline.ask --classifier NAME "She touched the wall first after two hundred metres."
       the class of a text, and its probability
 
 The search fuses BM25 with MiniLM's sentence vectors; the vectors are made at the first question (a minute for 2,000 sections) and kept in
@@ -153,6 +153,8 @@ def _converse(run: Run, answer: Callable[[str], Answer]) -> cli.Outcome:
         seconds = time.monotonic() - began
         counts["asked"] += 1
         counts["answered"] += bool(found.text)
+        for line in [] if sys.stdin.isatty() else [f"{_PROMPT}{question}"]:
+            click.echo(line, err=run.as_json)
         for line in _said(found):
             click.echo(line, err=run.as_json)
         run.say(f"  {seconds:.2f} s")
@@ -183,7 +185,11 @@ def _said(found: Answer) -> list[str]:
     """Return an answer as lines for a terminal."""
     lines = [found.text or NO_ANSWER]
     if found.text and found.text != found.evidence:
-        lines.append(f"  evidence: {found.evidence}")
+        lines.append(
+            f"  evidence: {found.evidence}"
+            if found.supported
+            else f"  in the model's own words, which the section does not hold; it says: {found.evidence}"
+        )
     shown = found.candidates[: 1 if found.text else _CLOSEST]
     if not found.text:
         asked_model = found.by not in ("discriminator", "")
@@ -192,15 +198,15 @@ def _said(found: Answer) -> list[str]:
         s = one.section
         place = " – ".join(part for part in (s.title, s.heading) if part)
         source = " ".join(part for part in (s.url, f"(revision {s.revision_id})" if s.revision_id else "") if part)
-        against = f"; {one.judged.against}" if one.judged.against else ""
-        lines.append(f"  {place}  p(answerable) {one.judged.p:.2f}, threshold {found.threshold:.2f}{against}" + (f"\n  {source}" if source else ""))
+        judged = one.judged.against or f"p(answerable) {one.judged.p:.2f}, threshold {found.threshold:.2f}"
+        lines.append(f"  {place}  {judged}" + (f"\n  {source}" if source else ""))
     return lines
 
 
 def _facts(found: Answer) -> dict[str, Any]:
     """Return an answer for `--json`."""
     return {
-        "question": found.question, "answer": found.text or None, "evidence": found.evidence or None, "p_answerable": round(found.p, 4),
+        "question": found.question, "answer": found.text or None, "evidence": found.evidence or None, "supported": found.supported if found.text else None, "p_answerable": round(found.p, 4),
         "threshold": found.threshold, "by": found.by, "candidates": [one.described() for one in found.candidates],
     }  # fmt: skip
 

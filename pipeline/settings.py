@@ -217,7 +217,7 @@ negatives = click.option(
 verify = click.option(
     "--verify", type=click.Choice(["rules", "model", "none"]), default="rules", show_default=True,
     help="rules: a negative whose context holds the answer in any form, repeats or paraphrases the evidence, or nearly copies the true context, is dropped. "
-    "model: then a model (--model) is asked on each that is left, and must decline.",
+    "model: then a model (--verifier) is asked on each that is left, and must decline.",
 )  # fmt: skip
 verifier = click.option(
     "--verifier", metavar="NAME", help=f"With --verify model: the model that is asked.  [default: '{EMBEDDED_MODEL}' where no key is set]"
@@ -306,7 +306,7 @@ train_file = click.option(
 )  # fmt: skip
 validation_file = click.option(
     "--validation-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Validate on this instead of the run's validation split (without one: on a tenth of --file).",
+    help="Validate on this instead of the run's validation split (without one: on a tenth of --file, of a classifier's on a fifth).",
 )  # fmt: skip
 n_classes = click.option("--classification-n-classes", "n_classes", type=click.IntRange(2), metavar="N", help="How many classes --file must have.")
 positive_class = click.option(

@@ -344,7 +344,8 @@ class RunFolder:
         if folder.is_dir() and name.strip("./"):
             return folder
         there = sorted(path.name for path in self.models.iterdir() if path.is_dir()) if self.models.is_dir() else []
-        do = f"here are: {', '.join(there)}" if there else f"run `python -m pipeline.train {self.flag}` first"
+        do = f"run `python -m pipeline.train {self.flag}` first (with --file where there are no questions)"
+        do = f"here are: {', '.join(there)}; else {do}" if there else do
         raise InputError("there is no such model", name or repr(name), do)
 
     @property

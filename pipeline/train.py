@@ -169,7 +169,7 @@ def dataset_and_light(run: Run, order: Order, wish: Asked) -> cli.Outcome:
         counts = {**counts_of(made), **{name: counts[name] for name in counts.keys() & {"verified_by_model"}}, "review": review_counts(judged)}
         lines.append(f"review: {', '.join(f'{n} {name}' for name, n in counts['review'].items())} ({order.review})")
     by_id = {section.section_id: section for section in sections}
-    spans, files, notices = _written(run, made, judged, by_id)
+    spans, files, notices = _written(run, order, made, judged, by_id)
     lines = [f"train: {sentence_of(counts)} → {run.folder.examples}", *notices, *lines]
     metrics: dict[str, Any] = {}
     if order.trainer == "local":
@@ -199,12 +199,18 @@ def _made(run: Run, order: Order, rows: list[QA], sections: list[Section], seed:
     return made, {**counts, "verified_by_model": counted_by_model(reread)}, sentences_about(reread)
 
 
-def _written(run: Run, made: Made, judged: list[ReviewedExample], sections: Mapping[str, Section]) -> tuple[dict[str, Span], list[Path], list[str]]:
+def _written(
+    run: Run, order: Order, made: Made, judged: list[ReviewedExample], sections: Mapping[str, Section]
+) -> tuple[dict[str, Span], list[Path], list[str]]:
     """Remove what an earlier run wrote, write the examples and training files; return the answers' places, the paths, and notices."""
     from pipeline.dataset.formats.squad import span_of
     from pipeline.store import write_rows
 
     run.folder.unfinish("train", "report")
+    if order.trainer == "none" and run.folder.discriminator.is_dir():
+        run.say(
+            f"train: {run.folder.discriminator} is removed: it was trained on the examples that are replaced now, and --trainer none makes no other"
+        )
     run.folder.remove_examples()
     write_rows(run.folder.examples, Example, made.examples)
     write_rows(run.folder.dropped_examples, DroppedExample, made.dropped)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.answering.judging import Judgement, judge
+from pipeline.qa.checks import answer_supported
+from pipeline.text.sentences import sentences
 from pipeline.trainers.discriminator import Pair, best_sentence
 from pipeline.trainers.saved import Light, Scorer
 
@@ -46,6 +48,8 @@ class Answer:
     """the likeliest first"""
     threshold: float
     by: str
+    supported: bool = True
+    """whether the section holds what a model's own words say: their numbers and names, and half of the rest; a sentence of it does"""
 
     @property
     def p(self) -> float:
@@ -89,4 +93,7 @@ def answer(question: str, found: Sequence[Section], scorer: Scorer, threshold: f
     context = candidates[0].section.context
     sentence = evidence.sentence(question, context)
     text = word(context, question) if word else sentence
-    return Answer(question, text, sentence if text else "", candidates, threshold, by if word else "sentence")
+    if not word or not text:
+        return Answer(question, text, sentence if text else "", candidates, threshold, by if word else "sentence")
+    proof = next((one for one in (sentence, *sentences(context)) if answer_supported(text, one) is None), "")
+    return Answer(question, text, proof or sentence, candidates, threshold, by, supported=bool(proof))

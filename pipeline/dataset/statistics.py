@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ UNFILLED = "not_available"
 _UNVERIFIED = ("not verified", "given as")
 _BY_PEOPLE = "; reviewed: "
 _WAYS_SHOWN = 12
+_FIGURE = re.compile(r"\d+(?:\.\d+)?")
 _HARD = 0.8  # AUROC of word counting from which on negatives are easy
 
 
@@ -81,7 +83,7 @@ def statistics(
         {kind: lengths(e.question for e in rows) for kind, rows in by_kind.items()},
         {split: lengths(e.answer for e in positives if e.split == split) for split in SPLITS} | {TOTAL: lengths(e.answer for e in positives)},
         overlap,
-        {kind: dict(sorted(Counter(e.verified for e in rows).items())) for kind, rows in by_kind.items()},
+        {kind: dict(sorted(Counter(way_of(e.verified) for e in rows).items())) for kind, rows in by_kind.items()},
         _by_reason(dropped),
         dict(sorted(Counter(spans[e.example_id].how for e in examples).items())),
         leaks,
@@ -116,6 +118,11 @@ def lengths(texts: Iterable[str]) -> Lengths:
     n = len(counted)
     at = [counted[min(n - 1, max(0, -(-n * share // 100) - 1))] for share in (0, 25, 50, 75, 95, 100)]
     return Lengths(n, *at)
+
+
+def way_of(verified: str) -> str:
+    """Return how a label was verified, without what is of one row alone: figures, and the values that were exchanged."""
+    return "; ".join(dict.fromkeys(_FIGURE.sub("…", "a value exchanged" if "→" in part else part) for part in verified.split("; ")))
 
 
 def share_verified(statistics: Statistics, kind: str) -> float:
@@ -202,7 +209,7 @@ def _checked(statistics: Statistics) -> str:
     rows = []
     for kind in kinds:
         reasons = statistics.dropped.get(kind, {})
-        unfilled = reasons.get(UNFILLED, 0)
+        unfilled = sum(n for reason, n in reasons.items() if reason.startswith(UNFILLED))
         n = sum(statistics.verified.get(kind, {}).values())
         rows.append((kind, n, f"{share_verified(statistics, kind):.1%}", sum(reasons.values()) - unfilled, unfilled))
     return f"## Verified and dropped\n\n{table(('kind', 'examples', 'verified', 'candidates dropped', 'not available'), rows)}"

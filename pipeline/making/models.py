@@ -58,6 +58,16 @@ def check_flags(trainer: str, wish: Asked) -> None:
         raise InputError("classes are for a classifier", f"--target {wish.target}", "add --target classifier")
     if wish.model and wish.begin:
         raise InputError("--model and --from exclude each other", f"{wish.model} and {wish.begin}", "a fine-tune goes on with its own base")
+    tuning = bool(fine_tuned(wish)) or (classifying and bool(wish.model or wish.begin))
+    idle: dict[str, object] = {
+        "--max-minutes": wish.max_minutes,
+        "--batch-size": wish.batch_size,
+        "--learning-rate-multiplier": wish.learning_rate_multiplier,
+    }
+    idle |= {} if classifying else {"--suffix": wish.suffix}
+    useless = next((flag for flag, value in idle.items() if value is not None and not tuning), "")
+    if useless:
+        raise InputError(f"{useless} is for a fine-tune", f"--target {wish.target} without --model", "add --model NAME, a folder or 'embedded'")
     if wish.target == "both" and wish.begin:
         raise InputError("--from is for one target", "--target both", "train one after the other")
 
@@ -97,7 +107,11 @@ def light_on_files(run: Run, wish: Asked) -> cli.Outcome:
     examples = with_files_of([], wish)
     metrics = light.train(examples, run.folder.discriminator, wish.seed, made_of, functools.partial(run.progress, what="embedding", unit="text"))
     counts = {"examples": len(examples), "validation": metrics["validation"]["discriminator"]}
-    lines = [f"train: {len(examples)} examples of {wish.file}", *table_of(metrics, run.folder.discriminator, "validation")]
+    n = sum(e.split == "train" for e in examples)
+    lines = [
+        f"train: {n} examples to train on, {len(examples) - n} to validate, of {wish.file}",
+        *table_of(metrics, run.folder.discriminator, "validation"),
+    ]
     return cli.Outcome(counts, run.folder.discriminator, (), tuple(lines), f'python -m pipeline.ask "…" --context FILE {run.folder.flag}')
 
 
@@ -115,8 +129,14 @@ def fine_tune_all(run: Run, targets: tuple[str, ...], wish: Asked, made: cli.Out
         tuned = fine_tune(target, examples, _wish(run, wish), made_of, run.folder.models, datetime.now(), watch, run.say, force=run.force)  # noqa: DTZ005 (names are in local time)
         folder, counts[target] = tuned.folder, {"model": tuned.name, **_figures(tuned)}
         lines += _told(target, tuned)
-    name = shlex.quote(folder.name)
-    return cli.Outcome(counts, folder, (), tuple(lines), f"python -m pipeline.evaluate --{targets[-1]} {name} {run.folder.flag}")
+    return cli.Outcome(counts, folder, (), tuple(lines), _then(run, targets[-1], folder, wish))
+
+
+def _then(run: Run, target: str, folder: Path, wish: Asked) -> str:
+    """Return the command that comes next: `evaluate` and `ask` need a discriminator beside a QA model."""
+    if target == "qa" and not run.folder.discriminator.is_dir():
+        return f"python -m pipeline.train --target discriminator --file {shlex.quote(str(wish.file))} {run.folder.flag}"
+    return f"python -m pipeline.evaluate --{target} {shlex.quote(folder.name)} {run.folder.flag}"
 
 
 def _examples_hash(run: Run, made: cli.Outcome | None) -> dict[str, str]:

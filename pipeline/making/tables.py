@@ -13,7 +13,8 @@ def table_of(metrics: Mapping[str, Any], folder: Path, split: str = "test") -> l
     """Return the metrics of a split as lines for a terminal, the baseline beside."""
     base = metrics[split]["idf_overlap"]
     judged = metrics[split]["discriminator"].get("all", {}).get("auroc") is not None
-    lines = [f"discriminator on {kind_count(metrics, split)} {split} examples, pages not seen in training → {folder}"]
+    seen = "pages not seen in training" if split == "test" else "on which its threshold was chosen, so a little flattering"
+    lines = [f"discriminator on {kind_count(metrics, split)} {split} examples, {seen} → {folder}"]
     lines.append(
         f"  {'negatives':<16}{'n':>5}{'accuracy':>10}{'precision':>11}{'recall':>8}{'F1':>7}{'AUROC':>8}{'AUPRC':>8}   IDF overlap: F1  AUROC"
     )
