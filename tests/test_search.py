@@ -131,6 +131,12 @@ def test_a_text_without_words_has_no_vector_and_is_never_nearest(tmp_path: Path,
     assert len(empty.best(asked[0])) == 0
 
 
+@pytest.mark.parametrize("text", ["\u200b", "\x00", "\ufeff\n\n\u200b"])
+def test_a_text_of_nothing_that_can_be_seen_has_no_piece(encoder: MiniLM, text: str) -> None:
+    (embedded,) = encoder.embed([text])
+    assert len(embedded.pieces) == 0
+
+
 def test_a_section_is_found_by_its_words_and_by_its_meaning(tmp_path: Path, encoder: MiniLM) -> None:
     sections = [section(text, at) for at, text in enumerate(TEXTS)]
     search = Search.over(sections, tmp_path, encoder, Bars())

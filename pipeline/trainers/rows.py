@@ -60,7 +60,7 @@ def examples_of(questions: Iterable[Question], split: str) -> list[Example]:
     """Return a dataset file's questions as examples of a split; the first of several right answers is the one to say."""
     return [
         Example(
-            stable_id("ex", "file", q.context, q.question, q.answerable), q.id, split, q.kind or ("positive" if q.answerable else "unanswerable"),
+            stable_id("ex", "file", q.context, q.question, q.answerable), q.id, split, "positive" if q.answerable else q.kind or "unanswerable",
             q.context, "", q.question, q.answers[0] if q.answerable else NO_ANSWER, q.answerable, "given in a file", None, "file", "", "",
         )
         for q in questions
