@@ -16,6 +16,8 @@ from pipeline.records import Section
 from pipeline.retrieval.minilm import MiniLM
 from pipeline.retrieval.search import Search, fused, within
 from pipeline.retrieval.vectors import SentenceVectors, sentence_vectors_of
+from pipeline.text.lexical import Idf
+from pipeline.trainers.discriminator import Pair, best_sentence, features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,3 +147,10 @@ def test_a_section_is_found_by_its_words_and_by_its_meaning(tmp_path: Path, enco
     assert search.candidates("Why did they run so far north?", 1, 1800)
     assert search.by_meaning("Where did the long-distance race take place in the hot summer?")[0] == 2
     assert Search.over([], tmp_path / "none", encoder, Bars()).candidates("Who?", 5, 1800) == []
+
+
+def test_a_question_as_long_as_a_book_is_read_from_its_beginning(encoder: MiniLM) -> None:
+    question, context, idf = "Who won the cup? " * 200, "Cleo won the cup. Bob rowed.", Idf.of(["Cleo won the cup."])
+    long, short = (features([Pair(text, context)], idf, encoder) for text in (question, question[:2000]))
+    assert (long == short).all()
+    assert best_sentence(question, context, encoder, idf) == "Cleo won the cup."
