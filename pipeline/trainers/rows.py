@@ -7,6 +7,7 @@ question and context as a pair, or the text.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,11 @@ def examples_of(questions: Iterable[Question], split: str) -> list[Example]:
 
 def key_of(row: Row) -> tuple[str, str]:
     """Return what makes two rows the same, and how the row is named to a person."""
-    return stable_id("key", " ".join(row.text.split()).casefold(), " ".join(row.context.split()).casefold()), f"{row.text[:80]!r}"
+    return stable_id("key", _folded(row.text), _folded(row.context)), f"{row.text[:80]!r}"
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def messages(question: str, context: str) -> list[dict[str, str]]:
