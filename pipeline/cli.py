@@ -147,7 +147,8 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
         @functools.wraps(function)
         def body(data: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -> Outcome | None:
             run = Run(name, RunFolder(data), quiet, as_json, force)
-            with _alone(run):
+            given = options.get("file")
+            with _alone(run, begins=name in _BEGINNING or (given is not None and given.is_file())):
                 outcome = function(run, **options)
             _tell(run, outcome)
             return outcome
@@ -164,11 +165,11 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
 
 
 @contextmanager
-def _alone(run: Run) -> Iterator[None]:
+def _alone(run: Run, *, begins: bool) -> Iterator[None]:
     """Keep a second process out of the run folder while this one writes there; the lock ends with the process."""
     import fcntl
 
-    if run.stage in _BEGINNING:
+    if begins:
         run.folder.prepare()  # or two that begin together would both go on
     if run.stage in _ONLY_READING or not run.folder.root.is_dir():
         yield
