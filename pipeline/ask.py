@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -61,6 +60,7 @@ def main(
     qa: str | None, base_url: str | None, classifier: str | None,
 ) -> cli.Outcome:  # fmt: skip
     """Search → discriminator → the answer with its source; or a clear refusal."""
+    question = None if question is None else _readable(question)
     if question is not None and not question.strip():
         raise InputError("there is no question", repr(question), 'write it in quotes: python -m pipeline.ask "Who won …?"')
     if classifier:
@@ -148,7 +148,7 @@ def _converse(run: Run, answer: Callable[[str], Answer]) -> cli.Outcome:
             found = answer(question)
         except PipelineError as error:
             failure = error
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {cli.harmless(str(error))}", err=True)
             continue
         seconds = time.monotonic() - began
         counts["asked"] += 1
@@ -156,17 +156,17 @@ def _converse(run: Run, answer: Callable[[str], Answer]) -> cli.Outcome:
         for line in [] if sys.stdin.isatty() else [f"{_PROMPT}{question}"]:
             click.echo(line, err=run.as_json)
         for line in _said(found):
-            click.echo(line, err=run.as_json)
+            click.echo(cli.harmless(line), err=run.as_json)
         run.say(f"  {seconds:.2f} s")
         if run.as_json:
-            click.echo(json.dumps({**_facts(found), "seconds": round(seconds, 3)}, ensure_ascii=False))
+            click.echo(cli.as_json({**_facts(found), "seconds": round(seconds, 3)}))
     return cli.Outcome(counts, run.folder.root, failure=failure)
 
 
 def _questions(run: Run) -> Iterator[str]:
     """Yield the questions of the terminal (with history and editing where readline is there), or the lines of a pipe."""
     if not sys.stdin.isatty():
-        yield from (line.strip() for line in sys.stdin if line.strip())
+        yield from (_readable(line.strip()) for line in sys.stdin if line.strip())
         return
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 (input() edits with it)
@@ -178,7 +178,12 @@ def _questions(run: Run) -> Iterator[str]:
             click.echo(err=True)
             return
         if line:
-            yield line
+            yield _readable(line)
+
+
+def _readable(text: str) -> str:
+    """Return a text with a question mark for each byte that was no UTF-8 (Python has half a character there, which no model takes)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _said(found: Answer) -> list[str]:

@@ -66,7 +66,7 @@ class Run:
     def say(self, line: str) -> None:
         """Say something to the person who watches (stderr)."""
         if not self.quiet:
-            click.echo(line, err=True)
+            click.echo(harmless(line), err=True)
 
     @contextmanager
     def progress(self, total: int | None, what: str, unit: str) -> Iterator[Progress]:
@@ -147,7 +147,8 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
         @functools.wraps(function)
         def body(data: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -> Outcome | None:
             run = Run(name, RunFolder(data), quiet, as_json, force)
-            with _alone(run):
+            given = options.get("file")
+            with _alone(run, begins=name in _BEGINNING or (given is not None and given.is_file())):
                 outcome = function(run, **options)
             _tell(run, outcome)
             return outcome
@@ -164,11 +165,11 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
 
 
 @contextmanager
-def _alone(run: Run) -> Iterator[None]:
+def _alone(run: Run, *, begins: bool) -> Iterator[None]:
     """Keep a second process out of the run folder while this one writes there; the lock ends with the process."""
     import fcntl
 
-    if run.stage in _BEGINNING:
+    if begins:
         run.folder.prepare()  # or two that begin together would both go on
     if run.stage in _ONLY_READING or not run.folder.root.is_dir():
         yield
@@ -194,9 +195,9 @@ def _main(command: click.Command, name: str) -> None:
     for name_of_stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name_of_stream) is None:  # closed by the caller
             setattr(sys, name_of_stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (for as long as the process lives)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no arrow gets a question mark
+            stream.reconfigure(errors="replace")  # a terminal that has no arrow gets a question mark; so does a byte that is no text
     try:
         outcome = command.main(prog_name=f"python -m pipeline.{name}", standalone_mode=False, auto_envvar_prefix=settings.ENV_PREFIX)
         failed = isinstance(outcome, Outcome) and outcome.failure is not None
@@ -223,21 +224,32 @@ def _report(error: PipelineError | None) -> int:
 
 def _shown(text: str) -> str:
     """Return a text of strangers as one line that no terminal obeys."""
-    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in " ".join(text.splitlines()))
+    return harmless(" ".join(text.splitlines()))
+
+
+def harmless(text: str) -> str:
+    """Return a text of strangers, its lines kept, with nothing in it that a terminal obeys: ESC and its like are shown as \\x1b."""
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
+
+
+def as_json(value: object) -> str:
+    """Return a value as a line of JSON, other alphabets readable, with the control characters escaped that JSON lets stand (U+009B is one)."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) == "Cc" else c for c in text)
 
 
 def _report_early(name: str, error: PipelineError) -> int:
     """Report an error that came before there was an outcome; who asked for JSON gets a line of it all the same."""
     if "--json" in sys.argv[1:] or os.environ.get(f"{settings.ENV_PREFIX}_JSON", "").lower() in ("1", "true", "yes", "on", "t", "y"):
-        click.echo(json.dumps({"stage": name, "counts": {}, "error": str(error)}, ensure_ascii=False))
+        click.echo(as_json({"stage": name, "counts": {}, "error": str(error)}))
     return _report(error)
 
 
 def _tell(run: Run, outcome: Outcome) -> None:
     for line in outcome.result:
-        click.echo(line, err=run.as_json)
+        click.echo(harmless(line), err=run.as_json)
     for line in outcome.lines:
-        click.echo(line, err=run.as_json) if not run.quiet else None
+        click.echo(harmless(line), err=run.as_json) if not run.quiet else None
     if outcome.then and not run.quiet:
         click.echo(f"next: {outcome.then}", err=run.as_json)
     if run.as_json:
@@ -247,7 +259,7 @@ def _tell(run: Run, outcome: Outcome) -> None:
             "paths": [str(path) for path in outcome.outputs], "error": str(outcome.failure) if outcome.failure else None,
             **outcome.facts,
         }  # fmt: skip
-        click.echo(json.dumps(said, ensure_ascii=False))
+        click.echo(as_json(said))
 
 
 def finish(run: Run, outcome: Outcome, inputs: Mapping[str, str], chosen: Mapping[str, object], cost: Mapping[str, object]) -> None:

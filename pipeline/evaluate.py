@@ -39,7 +39,7 @@ from pipeline.errors import InputError
 from pipeline.records import Example, Question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.answering.answer import Evidence
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pipeline.cli import Run
     from pipeline.evaluation.systems import Answers, System
     from pipeline.text.lexical import Idf
+    from pipeline.trainers.rows import Row
     from pipeline.trainers.saved import Scorer
 
 _AT_ONCE = 64
@@ -88,13 +89,15 @@ def main(
     if entry:
         return _outcome(run, name, entry["counts"], [f"{run.stage}: nothing to do, it is there already (--force does it anew)"])
     scorer = load_scorer(folder)
-    if dataset is not None:
-        _warn_of_training_rows(run, folder, dataset, asked.inputs["dataset"])
+    made = [folder, *([model.folder] if model and model.folder else [])]
+    known = _known_rows(run, made, _as_rows(asked.questions), next(iter(asked.inputs.values())), asked.name)
     limit = scorer.threshold if threshold is None else threshold
-    systems, judged = _judge(run, asked, scorer, limit, folder, _wanted(run, model))
+    replies = {what: _replies(run, asked.questions, one) for what, one in _wanted(run, model).items()}
+    systems, judged = _judge(run, asked, scorer, limit, folder, replies)
     metrics = _metrics(asked, systems, seed) | {"threshold": limit, "threshold_chosen_on": _chosen_on(folder) if threshold is None else "--threshold"}
+    metrics |= {"rows_known_to_models": known, "refused_by_endpoint": {reply.name: reply.refused for reply in replies.values()}}
     written = _write(run, name, asked.questions, systems[0], judged, metrics)
-    outcome = _outcome(run, name, _counts(metrics), _table(metrics, asked), written)
+    outcome = _outcome(run, name, _counts(metrics), [*_table(metrics, asked), *_told_of_refused(replies.values())], written)
     cli.finish(run, outcome, inputs, chosen, {})
     return outcome
 
@@ -137,10 +140,26 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {f"discriminator {name}": sha256_of(folder / name) for name in _HASHED if (folder / name).is_file()}
 
 
-def _warn_of_training_rows(run: Run, model: Path, dataset: Path, digest: str) -> None:
-    """Say so if a model's settings name the very file that it is to be judged on."""
-    if digest in json.dumps(_read(model / "settings.json")):
-        run.say(f"evaluate: {model.name} was trained on {dataset.name} (or validated): these figures are too good")
+def _known_rows(run: Run, models: Sequence[Path], rows: Sequence[Row], digest: str, dataset: str) -> dict[str, dict[str, int] | None]:
+    """Return how many of the rows each model was made with (None where its folder does not tell), and say so where there are any."""
+    from pipeline.trainers.seen import seen_of
+
+    known = {model.name: seen_of(model, rows) for model in models}
+    for (name, found), model in zip(known.items(), models, strict=True):
+        if found and any(found.values()):
+            run.say(
+                f"evaluate: {name} was trained on {found['train']} and validated on {found['validation']} of these {len(rows)} rows: "
+                "these figures are too good"
+            )
+        elif found is None and digest in json.dumps(_read(model / "settings.json")):
+            run.say(f"evaluate: {name} was trained on {dataset} (or validated): these figures are too good")
+    return known
+
+
+def _as_rows(questions: Iterable[Question]) -> list[Row]:
+    from pipeline.trainers.rows import Row
+
+    return [Row(q.id, q.question, q.context, "", "", q.kind) for q in questions]
 
 
 def _name(given: str | None, *parts: str) -> str:
@@ -189,7 +208,7 @@ def _before(model: Chosen) -> Chosen | None:
 
 
 def _judge(
-    run: Run, asked: Asked, scorer: Scorer, limit: float, folder: Path, models: Mapping[str, Chosen]
+    run: Run, asked: Asked, scorer: Scorer, limit: float, folder: Path, replies: Mapping[str, Replies]
 ) -> tuple[list[System], list[Judgement]]:  # fmt: skip
     """Return the system that is judged, then what it is judged beside; and what was thought of each question."""
     import numpy as np
@@ -202,9 +221,9 @@ def _judge(
     judged, sentences = _score(run, questions, scorer, evidence)
     p, alone = (np.asarray([getattr(one, what) for one in judged], dtype=np.float64) for what in ("p", "alone"))
     sentence = Answers.of(sentences, questions)
-    given = {what: Answers.of(_replies(run, questions, model), questions) for what, model in models.items()}
+    given = {what: Answers.of(reply.texts, questions) for what, reply in replies.items()}
     answers = given.get("qa", sentence)
-    about = f"discriminator, then {models['qa'].name}" if models else "discriminator, then the sentence that fits best"
+    about = f"discriminator, then {replies['qa'].name}" if replies else "discriminator, then the sentence that fits best"
     systems = [
         System(JUDGED, about, answers, p, limit),
         System("discriminator_alone", "the same without the rules for other years, games and sides", answers, alone, limit),
@@ -264,8 +283,18 @@ def _score(run: Run, questions: Sequence[Question], scorer: Scorer, evidence: Ev
     return [found[at][0] for at in range(len(questions))], [found[at][1] for at in range(len(questions))]
 
 
-def _replies(run: Run, questions: Sequence[Question], model: Chosen) -> list[str]:
-    """Have a QA model answer every question; what it declines is empty."""
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What a QA model answered to every question (n,), empty where it declined or was not heard; how many requests were refused, and the last refusal."""
+
+    name: str
+    texts: Sequence[str]
+    refused: int
+    why: str
+
+
+def _replies(run: Run, questions: Sequence[Question], model: Chosen) -> Replies:
+    """Have a QA model answer every question."""
     from pipeline.answering import reader
 
     found = [""] * len(questions)
@@ -276,8 +305,18 @@ def _replies(run: Run, questions: Sequence[Question], model: Chosen) -> list[str
             found[at] = text
             bar.step(1)
 
-        opened.answers(((q.context, q.question) for q in questions), done)
-    return found
+        refused = opened.answers(((q.context, q.question) for q in questions), done)
+    why = str(refused[max(refused)]) if refused else ""
+    return Replies(model.name, found, len(refused), why)
+
+
+def _told_of_refused(replies: Iterable[Replies]) -> list[str]:
+    """Return a warning for each model whose endpoint refused requests: these count as declined, though nobody declined them."""
+    return [
+        f"  warning: the endpoint of {reply.name} refused {reply.refused} of {len(reply.texts)} questions, and they count as declined ({reply.why})"
+        for reply in replies
+        if reply.refused
+    ]
 
 
 def _metrics(asked: Asked, systems: Sequence[System], seed: int) -> dict[str, Any]:
@@ -333,7 +372,7 @@ def _counts(metrics: Mapping[str, Any]) -> dict[str, Any]:
         **metrics["dataset"], "exact": judged["squad"]["exact"], "f1": judged["squad"]["f1"], "has_answer_f1": judged["squad"].get("HasAns_f1"),
         "abstention_f1": everything["f1"], "over_refusal": everything["over_refusal"],
         "answered_when_insufficient": everything["answered_when_insufficient"], "accuracy": judged["accuracy"],
-        "auroc": judged["discriminator"]["all"]["auroc"], "ece": metrics["calibration"]["ece"],
+        "auroc": judged["discriminator"]["all"]["auroc"], "ece": metrics["calibration"]["ece"], "refused_by_endpoint": metrics["refused_by_endpoint"],
     }  # fmt: skip
 
 
@@ -384,9 +423,10 @@ def _outcome(run: Run, name: str, counts: dict[str, Any], lines: list[str], writ
 
 def _classifier(run: Run, classifier: str, dataset: Path | None, name: str | None) -> cli.Outcome:
     """Judge a classifier on a file of {prompt, completion}."""
-    from pipeline.dataset.classification import parse
+    from pipeline.dataset.classification import Classified, parse
     from pipeline.dataset.given import opened
     from pipeline.store import sha256_of, write_json, write_jsonl
+    from pipeline.trainers.classify import row_of
     from pipeline.trainers.saved import load_classifier
 
     if dataset is None:
@@ -402,7 +442,8 @@ def _classifier(run: Run, classifier: str, dataset: Path | None, name: str | Non
     if entry:
         return _outcome(run, name, entry["counts"], [f"{run.stage}: nothing to do, it is there already (--force does it anew)"])
     model = load_classifier(source)
-    _warn_of_training_rows(run, source, dataset, inputs["dataset"])
+    asked = [Classified(row.text.removesuffix(model.ending), row.label) for row in rows]
+    known = _known_rows(run, [source], list(map(row_of, asked)), inputs["dataset"], dataset.name)
     unknown = next((at for at, row in enumerate(rows, 1) if row.label not in model.classes), None)
     if unknown:
         raise InputError(
@@ -413,7 +454,7 @@ def _classifier(run: Run, classifier: str, dataset: Path | None, name: str | Non
         for start in range(0, len(rows), _AT_ONCE):
             probabilities += list(model.probabilities([row.text for row in rows[start : start + _AT_ONCE]]))
             bar.step(len(rows[start : start + _AT_ONCE]))
-    metrics = _class_metrics([model.classes.index(row.label) for row in rows], probabilities, model.classes)
+    metrics = {"rows_known_to_models": known} | _class_metrics([model.classes.index(row.label) for row in rows], probabilities, model.classes)
     run.folder.prepare()
     run.folder.unfinish(run.stage)
     folder = run.folder.evaluation(name)

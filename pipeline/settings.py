@@ -6,6 +6,7 @@ order of default_map, envvar and command line). A flag `--max-pages` reads PIPEL
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -21,6 +22,24 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_PREFIX = "PIPELINE"
 EMBEDDED_MODEL = "embedded"
 USER_AGENT_NAME = "abstention-pipeline"
+
+
+class Finite(click.FloatRange):
+    """A range that `nan` is not in: every comparison with it is false, so click lets it pass, as a cap that caps nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fail as click does."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+def _filled(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty name: a shell variable that was not set would mean something else than what it stands for."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty", param=param)
+    return value
 
 
 def bundled(*parts: str) -> Path:
@@ -152,7 +171,7 @@ max_pages = click.option(
 )
 contact = click.option("--contact", metavar="MAIL_OR_URL", help="How the wiki's operators reach you; sent with each request, as their rules ask.")
 rate = click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), metavar="N",
+    "--rate", type=Finite(min=0, min_open=True), metavar="N",
     help="Requests a minute, at most.  [default: 200, as Wikimedia asks; none for a wiki on this machine]",
 )  # fmt: skip
 encoding = click.option("--encoding", default="cl100k_base", show_default=True, metavar="NAME", help="tiktoken encoding that counts tokens.")
@@ -176,7 +195,7 @@ style = click.option(
     "embedded model, else question-first]",
 )  # fmt: skip
 round_trip = click.option(
-    "--round-trip", type=click.FloatRange(0, 1), metavar="F1",
+    "--round-trip", type=Finite(0, 1), metavar="F1",
     help="Asked again with the context alone, the model's answer must reach this token F1; 0 switches the check off.  "
     "[default: 0.6 for answer-first, else 0]",
 )  # fmt: skip
@@ -186,11 +205,11 @@ concurrency = click.option(
     help="Calls in flight, at most; how many of these the endpoint bears is found out.",
 )  # fmt: skip
 timeout = click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True, metavar="SECONDS",
+    "--timeout", type=Finite(min=0, min_open=True), default=120.0, show_default=True, metavar="SECONDS",
     help="No call is waited for longer; one that takes far longer than the others is cut sooner, and sent again.",
 )  # fmt: skip
 max_cost = click.option(
-    "--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="USD",
+    "--max-cost", type=Finite(min=0, min_open=True), metavar="USD",
     help="Send nothing any more once this call of the command has spent so much; what came is kept.",
 )  # fmt: skip
 max_total_tokens = click.option(
@@ -241,7 +260,7 @@ context_file = click.option(
     help="Judge and answer from this text instead of searching the run's sections.",
 )  # fmt: skip
 threshold = click.option(
-    "--threshold", type=click.FloatRange(0, 1), metavar="P",
+    "--threshold", type=Finite(0, 1), metavar="P",
     help="Answer only if the discriminator's probability reaches this.  [default: the one chosen on validation]",
 )  # fmt: skip
 top_k = click.option(
@@ -253,16 +272,18 @@ max_tokens = click.option(
     help="How many tokens these sections may have together (the first is taken in any case).",
 )  # fmt: skip
 discriminator = click.option(
-    "--discriminator", default="discriminator", show_default=True, metavar="NAME",
+    "--discriminator", callback=_filled, default="discriminator", show_default=True, metavar="NAME",
     help="The discriminator that decides: a name under models/, or a folder.",
 )  # fmt: skip
 qa_model = click.option(
-    "--qa", metavar="NAME",
+    "--qa", callback=_filled, metavar="NAME",
     help=f"Have answers worded by this: a QA model under models/ (or its folder), '{EMBEDDED_MODEL}', or, with --base-url, a model of "
     "that endpoint.  [default: the sentence that fits best]",
 )  # fmt: skip
 qa_base_url = click.option("--base-url", metavar="URL", help="An OpenAI-compatible endpoint, ending in /v1, that has the model named by --qa.")
-classifier = click.option("--classifier", metavar="NAME", help="A classifier under models/ (or its folder) instead: it names the class of each text.")
+classifier = click.option(
+    "--classifier", callback=_filled, metavar="NAME", help="A classifier under models/ (or its folder) instead: it names the class of each text."
+)  # fmt: skip
 dataset = click.option(
     "--dataset", type=click.Path(path_type=Path), metavar="FILE",
     help="SQuAD 2.0 JSON, or JSON lines of {context, question, answers, answerable} (for a classifier {prompt, completion}); .gz too.  "
@@ -277,7 +298,7 @@ target = click.option(
     help="What to train: what decides whether a context answers, what answers, both, or what tells the classes of --file apart.",
 )  # fmt: skip
 base_model = click.option(
-    "--model", envvar=f"{ENV_PREFIX}_TRAIN_MODEL", metavar="NAME_OR_FOLDER",
+    "--model", callback=_filled, envvar=f"{ENV_PREFIX}_TRAIN_MODEL", metavar="NAME_OR_FOLDER",
     help=f"Fine-tune this: a folder, a model of the hub, or '{EMBEDDED_MODEL}'; an encoder gets a head, a causal model a LoRA.  "
     f"[default: {EMBEDDED_MODEL} for qa; else no torch, the light one]",
 )  # fmt: skip
@@ -286,13 +307,13 @@ batch_size = click.option(
     "--batch-size", type=click.IntRange(1, 4096), metavar="N", help="Rows a step.  [default: 0.2 % of the rows, at least 8, at most 256]"
 )  # fmt: skip
 learning_rate_multiplier = click.option(
-    "--learning-rate-multiplier", type=click.FloatRange(min=0, max=100, min_open=True), metavar="X",
+    "--learning-rate-multiplier", type=Finite(min=0, max=100, min_open=True), metavar="X",
     help="Of the highest rate, which is 0.02 for a LoRA and 0.002 for an encoder.  [default: 0.05, 0.1 or 0.2, the larger the batch]",
 )  # fmt: skip
 suffix = click.option("--suffix", metavar="S", help="Stands in the model's name, at most 40 characters.  [default: the target]")
-begin = click.option("--from", "begin", metavar="MODEL", help="Go on from an earlier fine-tune: its name or folder.")
+begin = click.option("--from", "begin", callback=_filled, metavar="MODEL", help="Go on from an earlier fine-tune: its name or folder.")
 max_minutes = click.option(
-    "--max-minutes", type=click.FloatRange(min=0, min_open=True), metavar="N",
+    "--max-minutes", type=Finite(min=0, min_open=True), metavar="N",
     help="Stop training after N minutes with a model to use; the rate falls to nothing by then. What is measured at the end comes on top.",
 )  # fmt: skip
 track = click.option(

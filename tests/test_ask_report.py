@@ -69,6 +69,27 @@ def test_questions_of_a_pipe_are_answered_one_by_one_with_models_and_index_loade
     assert NO_ANSWER in done.stderr
 
 
+def test_a_question_of_bytes_that_are_no_text_is_a_question_all_the_same(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("The lighthouse is 46 metres tall.", "utf-8")
+    line = [sys.executable, "-m", "pipeline.ask", "--context", str(tmp_path / "note.txt"), "--data", str(trained), "--json"]
+    given = subprocess.run([*line, b"Who \xff won?"], cwd=ROOT, env=environment(), capture_output=True, timeout=240, check=False)
+    assert given.returncode == 0, given.stderr
+    assert json.loads(given.stdout)["question"] == "Who ? won?"
+    piped = subprocess.run(line, cwd=ROOT, env=environment(), input=b"Who \xff won?\n\xe2\x80\x8b\n", capture_output=True, timeout=240, check=False)
+    assert piped.returncode == 0, piped.stderr
+    assert json.loads(piped.stdout.splitlines()[-1])["counts"]["asked"] == 2
+
+
+def test_a_text_cannot_command_the_terminal_that_it_is_shown_on(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("The lighthouse\x1b[2J is 46 metres\x9b31m tall.", "utf-8")
+    arguments = ("How tall is the lighthouse?", "--context", tmp_path / "note.txt", "--threshold", "0", "--data", trained)
+    plain, as_json = run("ask", *arguments), run("ask", *arguments, "--json")
+    assert plain.out.startswith("The lighthouse\\x1b[2J is 46 metres\\x9b31m tall.")
+    assert as_json.json["answer"] == "The lighthouse\x1b[2J is 46 metres\x9b31m tall."
+    for shown in (plain.out, plain.err, as_json.out, as_json.err):
+        assert not any(c in shown for c in "\x1b\x07\x9b")
+
+
 def test_a_terminal_gets_a_prompt_and_ctrl_d_ends_it(trained: Path) -> None:
     terminal, end = pty.openpty()
     line = [sys.executable, "-m", "pipeline.ask", "--data", str(trained), "--quiet"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
-from conftest import run
+from conftest import ROOT, environment, run
 from sklearn.metrics import f1_score
 
 from pipeline.trainers.saved import load_classifier
@@ -105,3 +108,16 @@ def test_a_validation_row_that_is_trained_on_is_named(tmp_path: Path) -> None:
     assert result.code == 1
     assert "12 validation rows are among the training rows" in result.errors[0]
     assert "number 0-0" in result.errors[0]
+
+
+def test_a_second_training_in_a_new_run_folder_waits_for_nobody_and_says_so(tmp_path: Path) -> None:
+    file, folder = tiny.write_lines(tmp_path / "t.jsonl", toy(6000, 0)), tmp_path / "run"
+    given = ("--target", "classifier", "--file", file, "--data", folder)
+    line = [sys.executable, "-m", "pipeline.train", *map(str, given), "--quiet"]
+    with subprocess.Popen(line, cwd=ROOT, env=environment()) as first:
+        while not folder.is_dir() and first.poll() is None:
+            time.sleep(0.05)
+        second = run("train", *given)
+        first.kill()
+    assert second.code == 1
+    assert "another command works in this run folder" in second.errors[0]

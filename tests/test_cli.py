@@ -50,6 +50,14 @@ def test_usage_errors_exit_with_2() -> None:
     assert run("train", "--seed", "many").code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("evaluate", "--threshold", "nan"), ("create_qa", "--max-cost", "nan"), ("train", "--target", "qa", "--from", ""), ("evaluate", "--qa", " "), ("ask", "--classifier", "")],
+)  # fmt: skip
+def test_no_number_and_no_name_are_usage_errors_not_the_default(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).code == 2
+
+
 @pytest.mark.parametrize("command", [("create_qa",), ("train",), ("report",), ("ask", "Who won?")])
 def test_a_run_folder_without_the_stage_before_says_which_command_is_missing(command: tuple[str, ...], tmp_path: Path) -> None:
     result = run(*command, "--data", tmp_path / "run")

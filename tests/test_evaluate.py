@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tiny
 from conftest import ROOT, Result, environment, run
 from sklearn.metrics import roc_auc_score
 from test_endpoint import Body, completion, error, serving
@@ -211,6 +212,23 @@ def test_an_endpoint_that_refuses_is_a_sentence_and_nothing_is_written(folder: P
     assert not (folder / "evaluation").exists()
 
 
+def test_what_the_endpoint_refuses_is_counted_and_said_apart_from_what_the_model_declines(folder: Path, rows: Path, tmp_path: Path) -> None:
+    def picky(body: Body) -> tuple[int, str]:
+        return error(400, "context too long")(body) if "Where does" in body["messages"][-1]["content"] else right(body)
+
+    with serving(picky) as endpoint:
+        result = with_qa(folder, rows, endpoint.url, "--threshold", "0", "--name", "qa", "--json")
+        assert result.code == 0, result.err
+        assert metrics_of(folder, "qa")["refused_by_endpoint"] == {"reader": 1} == result.json["counts"]["refused_by_endpoint"]
+        assert "warning: the endpoint of reader refused 1 of 4 questions" in result.err
+        assert "nothing to do" in with_qa(folder, rows, endpoint.url, "--threshold", "0", "--name", "qa").out
+        (tmp_path / "loire.txt").write_text(LOIRE, "utf-8")
+        arguments = ("--context", tmp_path / "loire.txt", "--threshold", "0", "--qa", "reader", "--base-url", endpoint.url, "--data", folder)
+        asked = run("ask", "Where does the Loire rise?", *arguments)
+        assert (asked.code, len(asked.errors)) == (1, 1)
+        assert "context too long" in asked.err
+
+
 def test_a_model_that_words_the_answer_of_ask_may_decline_and_the_evidence_is_shown(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "loire.txt").write_text(LOIRE, "utf-8")
     with serving(right) as endpoint:
@@ -231,3 +249,19 @@ def test_a_reply_that_declines_is_no_answer(reply: str, answer: str) -> None:
 def test_a_request_depends_on_model_context_and_question() -> None:
     keys = {request_for(*parts).key() for parts in (("m", "c", "q"), ("n", "c", "q"), ("m", "d", "q"), ("m", "c", "r"))}
     assert len(keys) == 4
+
+
+def test_a_model_that_is_judged_on_rows_it_knows_is_told_of_whatever_file_they_come_from(tmp_path: Path) -> None:
+    train, validation = tiny.questions(4), tiny.questions(2, begin=4)
+    files = [tiny.write_lines(tmp_path / f"{name}.jsonl", rows) for name, rows in (("t", train), ("v", validation))]
+    made = run("train", "--file", files[0], "--validation-file", files[1], "--data", tmp_path / "run")
+    assert made.code == 0, made.err
+    reworded = [{**row, "question": f"  {row['question'].upper()}"} for row in train[:3]]
+    new = {"context": "Gus rang the bell.", "question": "Who rang the bell?", "answers": ["Gus"], "answerable": True}
+    mine = tiny.write_lines(tmp_path / "mine.jsonl", [*reworded, validation[0], new])
+    judged = run("evaluate", "--dataset", mine, "--data", tmp_path / "run")
+    assert judged.code == 0, judged.err
+    assert "discriminator was trained on 3 and validated on 1 of these 5 rows" in judged.err
+    assert metrics_of(tmp_path / "run", "mine.jsonl")["rows_known_to_models"] == {"discriminator": {"train": 3, "validation": 1}}
+    fresh = tiny.write_lines(tmp_path / "fresh.jsonl", [new])
+    assert "was trained on" not in run("evaluate", "--dataset", fresh, "--data", tmp_path / "run").err

@@ -20,6 +20,7 @@ from conftest import ROOT, Result, environment, run
 from pipeline.errors import InputError, StorageError
 from pipeline.llm.bases import open_base, quietly
 from pipeline.trainers.discriminator import Pair
+from pipeline.trainers.finetune import find_finished
 from pipeline.trainers.results import TRAINING, VALIDATION
 from pipeline.trainers.rows import QA, Encoded, Row
 from pipeline.trainers.saved import load_classifier, load_scorer
@@ -343,3 +344,14 @@ def test_activations_that_are_computed_twice_change_no_gradient(llama: Path, tmp
         grads.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert torch.allclose(grads[0], grads[1], atol=1e-6)
     assert float(grads[0].abs().max()) > 0
+
+
+@pytest.mark.parametrize("lost", ["metrics.json", "adapter_model.safetensors"])
+def test_a_finished_model_that_lost_a_file_is_not_taken_for_finished(tmp_path: Path, lost: str) -> None:
+    folder = tmp_path / "llama:ft-qa"
+    folder.mkdir()
+    for name, text in (("settings.json", '{"key": "k"}'), ("metrics.json", '{"training_loss": 1.0}'), ("adapter_model.safetensors", "weights")):
+        (folder / name).write_text(text, "utf-8")
+    assert find_finished(tmp_path, "k") == folder
+    (folder / lost).write_text("", "utf-8")
+    assert find_finished(tmp_path, "k") is None

@@ -16,6 +16,8 @@ from pipeline.records import Section
 from pipeline.retrieval.minilm import MiniLM
 from pipeline.retrieval.search import Search, fused, within
 from pipeline.retrieval.vectors import SentenceVectors, sentence_vectors_of
+from pipeline.text.lexical import Idf
+from pipeline.trainers.discriminator import Pair, best_sentence, features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +133,12 @@ def test_a_text_without_words_has_no_vector_and_is_never_nearest(tmp_path: Path,
     assert len(empty.best(asked[0])) == 0
 
 
+@pytest.mark.parametrize("text", ["\u200b", "\x00", "\ufeff\n\n\u200b"])
+def test_a_text_of_nothing_that_can_be_seen_has_no_piece(encoder: MiniLM, text: str) -> None:
+    (embedded,) = encoder.embed([text])
+    assert len(embedded.pieces) == 0
+
+
 def test_a_section_is_found_by_its_words_and_by_its_meaning(tmp_path: Path, encoder: MiniLM) -> None:
     sections = [section(text, at) for at, text in enumerate(TEXTS)]
     search = Search.over(sections, tmp_path, encoder, Bars())
@@ -139,3 +147,10 @@ def test_a_section_is_found_by_its_words_and_by_its_meaning(tmp_path: Path, enco
     assert search.candidates("Why did they run so far north?", 1, 1800)
     assert search.by_meaning("Where did the long-distance race take place in the hot summer?")[0] == 2
     assert Search.over([], tmp_path / "none", encoder, Bars()).candidates("Who?", 5, 1800) == []
+
+
+def test_a_question_as_long_as_a_book_is_read_from_its_beginning(encoder: MiniLM) -> None:
+    question, context, idf = "Who won the cup? " * 200, "Cleo won the cup. Bob rowed.", Idf.of(["Cleo won the cup."])
+    long, short = (features([Pair(text, context)], idf, encoder) for text in (question, question[:2000]))
+    assert (long == short).all()
+    assert best_sentence(question, context, encoder, idf) == "Cleo won the cup."

@@ -125,34 +125,41 @@ class Reader:
     def answer(self, context: str, question: str) -> str:
         """Return the answer to one question; nothing if the model declines.
 
-        Raises PipelineError if the endpoint does not answer.
+        Raises PipelineError if the endpoint does not answer, or refuses the request: that is not the model's declining.
         """
         found: list[str] = []
-        self.answers([(context, question)], lambda _, text: found.append(text))
+        for error in self.answers([(context, question)], lambda _, text: found.append(text)).values():
+            raise error
         return found[0]
 
-    def answers(self, asked: Iterable[tuple[str, str]], done: Callable[[int, str], None]) -> None:
+    def answers(self, asked: Iterable[tuple[str, str]], done: Callable[[int, str], None]) -> dict[int, RequestRefused]:
         """Have many (context, question) answered side by side; each answer goes to `done` with its number as it comes.
 
-        A request that the endpoint refuses (too long for the model, say) counts as declined. One that fails holds up no other.
+        A request that the endpoint refuses (too long for the model, say) goes there as declined, and is returned by its number: who
+        counts refusals must tell these. One that fails holds up no other.
 
         Raises PipelineError if the endpoint failed any; what came is in the ledger, and the same call goes on from there.
         """
         failed: list[EndpointError] = []
-        self.runner.run(self._all(asked, done, failed))
+        refused: dict[int, RequestRefused] = {}
+        self.runner.run(self._all(asked, done, failed, refused))
         if self.client.stopped is not None:
             raise self.client.stopped
         if failed:
             raise EndpointError(f"the endpoint failed {len(failed)} of the questions", failed[-1], "run the same command again: only these are asked")
+        return refused
 
-    async def _all(self, asked: Iterable[tuple[str, str]], done: Callable[[int, str], None], failed: list[EndpointError]) -> None:
+    async def _all(
+        self, asked: Iterable[tuple[str, str]], done: Callable[[int, str], None], failed: list[EndpointError], refused: dict[int, RequestRefused]
+    ) -> None:  # fmt: skip
         from pipeline.engines.local import run_jobs
 
         async def work(job: tuple[int, tuple[str, str]]) -> tuple[int, str]:
             number, (context, question) = job
             try:
                 reply = await self.client.complete(request_for(self.name, context, question))
-            except RequestRefused:
+            except RequestRefused as error:
+                refused[number] = error
                 return number, ""
             except EndpointError as error:
                 failed.append(error)

@@ -65,6 +65,8 @@ def parse(lines: Iterable[str], file: str) -> list[Classified]:
             raise InputError(
                 "a row lacks its prompt or its completion", f"{where}: {line.strip()[:_SHOWN]}", "give it both, as texts that are not empty"
             )
+        if any("\ud800" <= c <= "\udfff" for c in prompt + label):
+            raise InputError("a row has half a character", f"{where}: {line.strip()[:_SHOWN]}", "write both halves of the escape, or take it out")
         found.append(Classified(prompt, label.strip()))
     if not found:
         raise InputError("the file has no row", file, 'write {"prompt": "…", "completion": " class"} in a line each')

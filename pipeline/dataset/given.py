@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-POSITIVE, WRITTEN = "positive", "written"
+POSITIVE, WRITTEN, TOGETHER = "positive", "written", "all"
 _GZIP_MAGIC = b"\x1f\x8b"
 _SHOWN = 80
 
@@ -171,6 +171,12 @@ def _checked(row: dict[str, Any], where: str) -> Question:
     if answers and not answerable:
         raise InputError("a question is said to be unanswerable and has answers", where, "leave them out, or set answerable to true")
     name, kind, title = (_optional(row.get(name), name, where) for name in ("id", "kind", "title"))
+    if kind == TOGETHER or (kind == POSITIVE and not answerable):
+        raise InputError(
+            "a row's kind has a name that is taken",
+            f"{where}: {kind}",
+            "positive is what has an answer, all is all kinds together: call it otherwise",
+        )
     return Question(name, context, question, answers, answerable, kind or (POSITIVE if answerable else ""), title)
 
 
@@ -178,7 +184,14 @@ def _text(row: dict[str, Any], name: str, where: str) -> str:
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"a row has no {name}", f"{where}: {value!r:.{_SHOWN}}", f"{name} must be a text that is not empty")
-    return value
+    return _whole(value, name, where)
+
+
+def _whole(text: str, name: str, where: str) -> str:
+    """Return a text that is one: JSON can escape half of a character (\\ud83d), which no file, tokenizer or terminal takes."""
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise InputError(f"{name} has half a character", f"{where}: {text!r:.{_SHOWN}}", "write both halves of the escape, or take it out")
+    return text
 
 
 def _optional(value: Any, name: str, where: str) -> str:
@@ -186,7 +199,7 @@ def _optional(value: Any, name: str, where: str) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise InputError(f"{name} is no text", f"{where}: {value!r:.{_SHOWN}}", "make it a text, or leave it out")
-    return str(value)
+    return _whole(str(value), name, where)
 
 
 def _answers(value: Any, where: str) -> tuple[str, ...]:
@@ -199,4 +212,4 @@ def _answers(value: Any, where: str) -> tuple[str, ...]:
     wrong = next((one for one in texts if not isinstance(one, str)), None)
     if len(texts) != sum(isinstance(one, str) for one in texts):
         raise InputError("an answer is no text", f"{where}: {wrong!r:.{_SHOWN}}", "write a list of texts")
-    return tuple(dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip()))
+    return tuple(dict.fromkeys(_whole(text, "an answer", where) for text in texts if isinstance(text, str) and text.strip()))

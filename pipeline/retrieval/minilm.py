@@ -127,7 +127,7 @@ class MiniLM:
         groups: list[list[int]] = []
         used = WINDOW
         for at, size in enumerate(sizes):
-            if used + size > WINDOW:
+            if not groups or used + size > WINDOW:  # the first may have no piece at all (a zero-width space)
                 groups.append([])
                 used = 0
             groups[-1].append(at)

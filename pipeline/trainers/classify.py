@@ -12,6 +12,7 @@ from pipeline.evaluation import classification
 from pipeline.records import stable_id
 from pipeline.store import storage_error, write_json, write_text
 from pipeline.trainers import light_classifier, results, rows, terms
+from pipeline.trainers.seen import write_seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,10 +66,11 @@ def _read(path: Path) -> list[Classified]:
 
 
 def _key(row: Classified) -> tuple[str, str]:
-    return rows.key_of(_row(row))
+    return rows.key_of(row_of(row))
 
 
-def _row(row: Classified) -> rows.Row:
+def row_of(row: Classified) -> rows.Row:
+    """Return a text and its class as a row to learn."""
     return rows.Row(stable_id("row", row.text, row.label), row.text, "", row.label, row.label, row.label)
 
 
@@ -106,6 +108,7 @@ def train_light(
         write_json(folder / "metrics.json", metrics)
         write_text(folder / "results.csv", results.table(columns, [line]))
         write_json(folder / "settings.json", settings)
+        write_seen(folder, map(row_of, prepared.train), map(row_of, prepared.validation))
     except OSError as error:
         raise storage_error(error, folder) from error
     return metrics
@@ -128,7 +131,7 @@ def fine_tune(
     from pipeline.trainers.training import Job
 
     job = Job(
-        rows.CLASSIFIER, wish.model, wish.begin, prepared.classes, [_row(r) for r in prepared.train], [_row(r) for r in prepared.validation],
+        rows.CLASSIFIER, wish.model, wish.begin, prepared.classes, [row_of(r) for r in prepared.train], [row_of(r) for r in prepared.validation],
         wish.terms, wish.suffix or rows.CLASSIFIER, betas, wish.track, made_of, {"prompt_ending": prepared.explored.ending},
     )  # fmt: skip
     return tune(job, models, now, watch, say, force=force)

@@ -45,6 +45,8 @@ _NUMBER = re.compile(r"\d+")
 _NAME = re.compile(r"(?<!^)\b[A-ZÀ-ÖØ-Þ]\w+")
 FORMAT = 1
 _COSINES_SHARE = 0.1
+_LONGEST_QUESTION = 2000
+"""characters of a question that are read: each of its words is compared with each sentence, and one as long as a book would never end"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def features(pairs: Sequence[Pair], idf: Idf, encoder: MiniLM, step: Callable[[i
     """Return a matrix (n, 26), a row a pair; `step` is told how many texts the encoder has done."""
     import numpy as np
 
+    pairs = [Pair(pair.question[:_LONGEST_QUESTION], pair.context) for pair in pairs]
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.question, pair.context)))
     embedded = dict(zip(texts, encoder.embed(texts, step), strict=True))
     rows = [_row(pair, idf, embedded[pair.question], embedded[pair.context]) for pair in pairs]
@@ -226,6 +229,7 @@ def best_sentence(question: str, context: str, encoder: MiniLM, idf: Idf) -> str
     """
     import numpy as np
 
+    question = question[:_LONGEST_QUESTION]
     asked, there = encoder.embed([question, context])
     about, blank, _ = context.partition("\n\n")
     about = about if blank else ""

@@ -19,6 +19,7 @@ from pipeline.llm.bases import CAUSAL, ENCODER, Base, open_base, read_model_sett
 from pipeline.records import stable_id
 from pipeline.store import storage_error, write_json, write_text
 from pipeline.trainers import rows, terms
+from pipeline.trainers.seen import write_seen
 from pipeline.trainers.training import PROJECT, Job, Named, planned, train
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def tune(
             say(line)
         settings, metrics = train(plan, watch, say)
         write_json(work / "settings.json", settings)
+        write_seen(work, job.train, job.validation)
         metrics |= measure(work)
         write_json(work / "metrics.json", metrics)
         work.rename(models / name)
@@ -131,14 +133,23 @@ def find_finished(models: Path, key: str) -> Path | None:
     """Return the folder of a finished training by its key."""
     for path in sorted(models.glob("*/settings.json")):
         with suppress(InputError):
-            if read_model_settings(path.parent).get("key") == key and not path.parent.name.startswith("."):
+            if read_model_settings(path.parent).get("key") == key and not path.parent.name.startswith(".") and _is_whole(path.parent):
                 return path.parent
     return None
 
 
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a finished model still has its weights and figures: one that lost them is trained again under a new name."""
+    return bool(_metrics(folder)) and any(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
 def _metrics(folder: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((folder / "metrics.json").read_text("utf-8"))
-    return value
+    """Return metrics.json; nothing where it is damaged or not there."""
+    try:
+        value = json.loads((folder / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _begin(work: Path, name: str, *, force: bool) -> str:

@@ -35,7 +35,7 @@ class Watch(Protocol):
 def train(examples: Sequence[Example], folder: Path, seed: int, made_of: Mapping[str, Any], watch: Watch) -> dict[str, Any]:
     """Fit on the train split, choose the threshold on validation, measure on validation and test; return the metrics.
 
-    Writes model.json, metrics.json, settings.json (`made_of` and what the model sees) and results.csv into `folder`.
+    Writes model.json, metrics.json, settings.json (`made_of` and what the model sees), results.csv and seen.json into `folder`.
 
     Raises InputError if the training split has one class alone.
     """
@@ -44,6 +44,8 @@ def train(examples: Sequence[Example], folder: Path, seed: int, made_of: Mapping
     from pipeline.store import write_json, write_text
     from pipeline.text.lexical import Idf
     from pipeline.trainers.discriminator import FEATURES, Pair, features, fit, texts_of
+    from pipeline.trainers.rows import of_example
+    from pipeline.trainers.seen import write_seen
 
     parts = {split: [e for e in examples if e.split == split] for split in SPLITS}
     pairs = {split: [Pair(e.question, e.context) for e in rows] for split, rows in parts.items()}
@@ -67,6 +69,7 @@ def train(examples: Sequence[Example], folder: Path, seed: int, made_of: Mapping
         folder / "settings.json", {"target": "discriminator", "method": "light", **made_of, "features": FEATURES, "threshold_chosen_on": judge}
     )
     write_text(folder / "results.csv", results_csv(metrics))
+    write_seen(folder, map(of_example, parts["train"]), map(of_example, parts["validation"]))
     return metrics
 
 

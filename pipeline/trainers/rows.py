@@ -7,6 +7,7 @@ question and context as a pair, or the text.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def examples_of(questions: Iterable[Question], split: str) -> list[Example]:
     """Return a dataset file's questions as examples of a split; the first of several right answers is the one to say."""
     return [
         Example(
-            stable_id("ex", "file", q.context, q.question, q.answerable), q.id, split, q.kind or ("positive" if q.answerable else "unanswerable"),
+            stable_id("ex", "file", q.context, q.question, q.answerable), q.id, split, "positive" if q.answerable else q.kind or "unanswerable",
             q.context, "", q.question, q.answers[0] if q.answerable else NO_ANSWER, q.answerable, "given in a file", None, "file", "", "",
         )
         for q in questions
@@ -71,7 +72,11 @@ def examples_of(questions: Iterable[Question], split: str) -> list[Example]:
 
 def key_of(row: Row) -> tuple[str, str]:
     """Return what makes two rows the same, and how the row is named to a person."""
-    return stable_id("key", " ".join(row.text.split()).casefold(), " ".join(row.context.split()).casefold()), f"{row.text[:80]!r}"
+    return stable_id("key", _folded(row.text), _folded(row.context)), f"{row.text[:80]!r}"
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def messages(question: str, context: str) -> list[dict[str, str]]:

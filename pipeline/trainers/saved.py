@@ -41,6 +41,10 @@ class Classifier(Protocol):
     def classes(self) -> tuple[str, ...]:
         """The classes, in the order of the probabilities; of two, the second is the positive one."""
 
+    @property
+    def ending(self) -> str:
+        """What the prompts of its file end with, and is not shown to it."""
+
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """Return the probability of each class for each text (n, k)."""
 
