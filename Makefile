@@ -43,7 +43,7 @@ test: install finetune ## lint, types, layers and tests
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 integration: install ## collect against a real MediaWiki on this machine (Debian's packages, installed if missing: as root)
 	scripts/mediawiki/wiki.sh packages
