@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import tiny
 from conftest import ROOT, Result, environment, run
 
 from pipeline.errors import InputError, StorageError
-from pipeline.llm.bases import open_base, quietly
+from pipeline.llm.bases import open_base, open_causal, quietly
 from pipeline.trainers.discriminator import Pair
 from pipeline.trainers.finetune import find_finished
 from pipeline.trainers.results import TRAINING, VALIDATION
@@ -355,3 +356,14 @@ def test_a_finished_model_that_lost_a_file_is_not_taken_for_finished(tmp_path: P
     assert find_finished(tmp_path, "k") == folder
     (folder / lost).write_text("", "utf-8")
     assert find_finished(tmp_path, "k") is None
+
+
+@pytest.mark.parametrize("lost", ["adapter_model.safetensors", "adapter_config.json"])
+@pytest.mark.parametrize("left", [None, b"", b'{"alpha_pattern": {'])
+def test_a_causal_model_that_lost_a_file_is_a_sentence(answering: tuple[Path, Result], tmp_path: Path, lost: str, left: bytes | None) -> None:
+    folder = Path(shutil.copytree(answering[0], tmp_path / "model"))
+    (folder / lost).unlink()
+    if left is not None:
+        (folder / lost).write_bytes(left)
+    with pytest.raises(StorageError, match="the model's files are damaged"):
+        open_causal(folder)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ExtraMissing, InputError
+from pipeline.errors import ExtraMissing, InputError, StorageError
 from pipeline.settings import EMBEDDED_MODEL
 from pipeline.store import storage_error
 
@@ -55,6 +55,32 @@ def quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def damage_told(folder: Path) -> Iterator[None]:
+    """Turn what the libraries say of a model folder's missing, cut or foreign files into a StorageError while the block runs."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise StorageError("the model's files are damaged", f"{folder}: {said}", "train it again") from error
+
+
+def with_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
+    """Return a base model with the LoRA of a folder on it.
+
+    Raises StorageError if its files are damaged or not there (peft would ask the hub for them).
+    """
+    from peft import PeftModel
+
+    with damage_told(folder):
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{name} is not there")
+        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
 
 
 def require_torch() -> None:
@@ -259,15 +285,14 @@ def base_folder(settings: dict[str, Any], folder: Path) -> Path:
 def open_causal(folder: Path, *, merged: bool = True) -> tuple[Any, Any]:
     """Return (model, tokenizer) of a fine-tuned causal model folder, ready to be asked.
 
-    Raises InputError if the folder or its base is not there.
+    Raises InputError if the folder or its base is not there, StorageError if its files are damaged.
     """
     require_torch()
     import torch
-    from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     base = base_folder(read_model_settings(folder), folder)
     with quietly():
-        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), folder)
+        model = with_adapter(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), folder)
         model = model.merge_and_unload() if merged else model
     return model.to(device_here()).eval(), tokenizer_of(folder)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ExtraMissing, InputError
 from pipeline.evaluation import classification
-from pipeline.llm.bases import CAUSAL, Base, bf16_here, device_here, quietly, tokenizer_of
+from pipeline.llm.bases import CAUSAL, Base, bf16_here, device_here, quietly, tokenizer_of, with_adapter
 from pipeline.settings import EMBEDDED_MODEL
 from pipeline.trainers import results, rows, terms
 from pipeline.trainers.packing import can_pack
@@ -205,7 +205,7 @@ def _peak_memory() -> int:
 def _model(plan: Plan) -> Any:
     """Return the model to train: the base with a LoRA on it, or an encoder with a head for the classes."""
     import torch
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, set_seed
 
     job = plan.job
@@ -217,7 +217,7 @@ def _model(plan: Plan) -> Any:
         )
     model = AutoModelForCausalLM.from_pretrained(plan.base.folder, dtype=torch.float32)
     if job.begin:
-        return PeftModel.from_pretrained(model, job.begin, is_trainable=True)
+        return with_adapter(model, job.begin, trainable=True)
     return get_peft_model(model, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"))
 
 

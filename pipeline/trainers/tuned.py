@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError, StorageError
-from pipeline.llm.bases import CAUSAL, bf16_here, device_here, open_causal, quietly, read_model_settings, require_torch, tokenizer_of
+from pipeline.llm.bases import CAUSAL, bf16_here, damage_told, device_here, open_causal, quietly, read_model_settings, require_torch, tokenizer_of
 from pipeline.trainers import rows
 
 if TYPE_CHECKING:
@@ -128,9 +128,6 @@ def _encoder(folder: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    try:
-        with quietly():
-            model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StorageError("the model's files are damaged", f"{folder}: {str(error).splitlines()[0][:160]}", "train it again") from error
+    with damage_told(folder), quietly():
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     return model.to(device_here()).eval(), tokenizer_of(folder)
