@@ -77,7 +77,8 @@ def test_the_demo_again_gives_the_same_bytes_and_asks_the_model_nothing(finished
     anew.mkdir()
     shutil.copy(folder / "ledger.sqlite", anew)
     demo(anew)
-    assert contents(anew) == before
+    # the report shows what the stages took, in seconds and calls: in another folder that is another figure
+    assert {name: text for name, text in contents(anew).items() if name != "report.html"} == {n: t for n, t in before.items() if n != "report.html"}
     assert json.loads((anew / "manifest.json").read_text("utf-8"))["create_qa"]["cost"]["calls"] == 0
 
 
@@ -109,6 +110,7 @@ def test_the_readmes_offline_commands_run_as_they_stand(tmp_path: Path) -> None:
         for line in commands_of(README)
         if ("--source sample" in line or "--import data/sample" in line or "pipeline.train" in line or "pipeline.ask" in line)
         and not ("--target qa" in line or "./" in line)  # half an hour, or a model of one's own: test_finetune
+        and "OPENAI_API_KEY" not in line  # a paid model
     ]
     assert [re.search(r"pipeline\.(\w+)", line)[1] for line in offline][:4] == ["collect", "create_qa", "train", "ask"]  # type: ignore[index]
     for line in offline:
