@@ -168,10 +168,16 @@ def crawl(wiki: RealWiki, folder: Path, topic: Path | None = None, *more: object
     return folder
 
 
+def _heeding_interrupts() -> None:
+    """Who runs the tests in the background of a script has Ctrl-C ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(wiki: RealWiki, folder: Path, topic: Path | None, sign: signal.Signals, now: Callable[[], bool]) -> tuple[int, str]:
     """Run the command, send it a signal as soon as `now`, and return its exit code (negative: the signal) and stderr."""
     line = [sys.executable, "-W", "error", "-m", "pipeline.collect", *arguments(wiki, folder, topic)]
-    with subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    started: dict[str, Any] = {"cwd": ROOT, "env": environment(), "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(line, **started, preexec_fn=_heeding_interrupts) as process:  # noqa: PLW1509 (no threads here)
         while process.poll() is None and not now():
             time.sleep(0.005)
         process.send_signal(sign)
