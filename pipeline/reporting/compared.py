@@ -46,7 +46,18 @@ def compared(this: Gathered, other: Gathered) -> Comparison:
 
 
 def _settings(run: Gathered) -> dict[str, str]:
-    return {f"{stage} – {key}": str(value) for stage, entry in run.stages.items() for key, value in entry.get("settings", {}).items()}
+    """Return each setting by stage and name; what is made of parts has a line for each."""
+    return {
+        f"{stage} – {name}": value for stage, entry in run.stages.items() for key, setting in entry.get("settings", {}).items() for name, value in _parts(key, setting)
+    }  # fmt: skip
+
+
+def _parts(name: str, setting: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(setting, dict):
+        yield name, str(setting)
+        return
+    for key, value in setting.items():
+        yield from _parts(f"{name}, {key}", value)
 
 
 def _counts(run: Gathered) -> Iterator[tuple[str, float | None]]:
