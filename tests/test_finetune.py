@@ -206,6 +206,8 @@ def test_flags_that_do_not_go_together_are_refused_before_anything_is_done(tmp_p
     cases = [
         (("--target", "qa", "--trainer", "none"), "--trainer none"), (("--suffix", "x" * 41), "too long"),
         (("--target", "classifier"), "--file is missing"), (("--positive-class", "a"), "for a classifier"), (("--model", "a", "--from", "b"), "exclude"),
+        (("--max-minutes", "1"), "--max-minutes is for a fine-tune"), (("--suffix", "mine"), "--suffix is for a fine-tune"),
+        (("--target", "classifier", "--file", "f", "--batch-size", "8"), "--batch-size is for a fine-tune"),
     ]  # fmt: skip
     for flags, said in cases:
         result = run("train", *flags, "--data", tmp_path / "run")

@@ -1,7 +1,7 @@
 """The vectors of a run's sentences, made once: half-precision unit vectors on disk, keyed by content; many are mapped into memory.
 
-`search.sqlite` keeps each section's vectors under a hash of its context and of the encoder's name; it is written batch by batch, so that
-what was done when the process ended is done. `search/` holds the same as one array in the order of the sections, for a fast start.
+`search/vectors.sqlite` keeps each section's vectors under a hash of its context and of the encoder's name; it is written batch by batch, so that
+what was done when the process ended is done. `search/vectors.f16` holds the same as one array in the order of the sections, for a fast start.
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+"""An answer in a model's own words stands beside the sentence that holds it, or is said to be held by none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from pipeline.answering.answer import Evidence, answer
+from pipeline.dataset.statistics import way_of
+from pipeline.records import Section
+from pipeline.retrieval.minilm import encoder
+from pipeline.text.lexical import Idf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from pipeline.trainers.discriminator import Pair
+
+CONTENT = "Teddy Riner of France lost a quarter-final to Tamerlan Bashaev. Lukas Krpalek of the Czech Republic won the title."
+
+
+class Sure:
+    """A discriminator that takes every context."""
+
+    threshold = 0.5
+
+    def probabilities(self, pairs: Sequence[Pair], step: Callable[[int], None] = lambda _n: None) -> npt.NDArray[np.float64]:
+        return np.full(len(pairs), 0.9)
+
+
+@pytest.mark.parametrize(("said", "supported", "evidence"), [
+    ("Tamerlan Bashaev", True, "Teddy Riner of France lost a quarter-final to Tamerlan Bashaev."),
+    ("Lukas Krpalek", True, "Lukas Krpalek of the Czech Republic won the title."),
+    ("Saeid Mollaei defeated Teddy Riner.", False, "Teddy Riner of France lost a quarter-final to Tamerlan Bashaev."),
+])  # fmt: skip
+def test_a_models_words_have_the_sentence_that_holds_them_as_evidence_or_are_said_to_have_none(said: str, *, supported: bool, evidence: str) -> None:
+    section = Section("sec-1", 1, 0, 0, "Judo", "Men", "Men", 2, CONTENT, 30, 1, "u", "")
+    found = answer("Who defeated Teddy Riner?", [section], Sure(), 0.5, Evidence(encoder(), Idf.of([section.context])), lambda _c, _q: said, "m")
+    assert (found.text, found.supported, found.evidence) == (said, supported, evidence)
+
+
+def test_ways_of_verifying_are_counted_without_what_is_of_one_row_alone() -> None:
+    one = way_of("overlap 0.26 to 0.34, cosine 92% of the true context's; rules: answer absent; nearest sentence by meaning")
+    assert one == way_of("overlap 0.31 to 0.40, cosine 98% of the true context's; rules: answer absent; nearest sentence by meaning")
+    assert way_of("topic archery → Athletics; what went stands there") == way_of("year 2020 → 1912; what went stands there")
