@@ -1,16 +1,20 @@
-"""An answer in a model's own words stands beside the sentence that holds it, or is said to be held by none."""
+"""What a person is told: whether a model's own words are held by the section, how labels were verified, which command comes next."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from pipeline.answering.answer import Evidence, answer
+from pipeline.cli import Run
 from pipeline.dataset.statistics import way_of
+from pipeline.making.models import Asked, _then
 from pipeline.records import Section
 from pipeline.retrieval.minilm import encoder
+from pipeline.store import RunFolder
 from pipeline.text.lexical import Idf
 
 if TYPE_CHECKING:
@@ -47,3 +51,17 @@ def test_ways_of_verifying_are_counted_without_what_is_of_one_row_alone() -> Non
     one = way_of("overlap 0.26 to 0.34, cosine 92% of the true context's; rules: answer absent; nearest sentence by meaning")
     assert one == way_of("overlap 0.31 to 0.40, cosine 98% of the true context's; rules: answer absent; nearest sentence by meaning")
     assert way_of("topic archery → Athletics; what went stands there") == way_of("year 2020 → 1912; what went stands there")
+
+
+@pytest.mark.parametrize(("there", "command"), [
+    (False, "python -m pipeline.train --target discriminator --file mine.jsonl"), (True, "python -m pipeline.evaluate --qa"),
+])  # fmt: skip
+def test_after_a_qa_model_comes_the_discriminator_that_evaluate_and_ask_need_if_there_is_none(tmp_path: Path, *, there: bool, command: str) -> None:
+    run = Run("train", RunFolder(tmp_path), quiet=True, as_json=False, force=False)
+    if there:
+        run.folder.discriminator.mkdir(parents=True)
+    wish = Asked(
+        target="qa", seed=0, model=None, begin=None, suffix=None, n_epochs=4, batch_size=None, learning_rate_multiplier=None, max_minutes=None,
+        file=Path("mine.jsonl"), validation_file=None, n_classes=None, positive_class=None, beta="1", track="none",
+    )  # fmt: skip
+    assert _then(run, "qa", tmp_path / "models" / "m:ft-qa", wish).startswith(command)
