@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pipeline.cli import Run
     from pipeline.llm.budget import Budget
     from pipeline.llm.client import ChatClient
-    from pipeline.qa.generate import Ask, Outcome, Plan
+    from pipeline.qa.drafts import Ask, Outcome, Plan
     from pipeline.workbench import Workbench
 
 NO_REPLY = ("endpoint_error", "not_asked")
@@ -77,7 +77,7 @@ def main(
     """Sections → questions and answers, each with the sentence that proves it."""
     if import_csv is not None:
         return _import(run, import_csv)
-    from pipeline.qa.generate import Plan
+    from pipeline.qa.drafts import Plan
 
     run.require("collect")
     model, embedded = which_model(model, base_url, paid=not dry_run)

@@ -33,7 +33,8 @@ from typing import Any
 
 from pipeline.ledger import Ledger
 from pipeline.llm.chat import wire
-from pipeline.qa.generate import Plan, questions_request
+from pipeline.qa.drafts import Plan
+from pipeline.qa.question_first import questions_request
 from pipeline.records import QA, RejectedQA
 from pipeline.sources.given import each_section
 from pipeline.sources.notebook import read_csv_rows

@@ -25,7 +25,7 @@ from pipeline.ledger import Ledger
 from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.client import ChatClient
 from pipeline.llm.faults import FAULT, TRIES
-from pipeline.qa.generate import SAMPLES
+from pipeline.qa.question_first import SAMPLES
 from pipeline.records import QA, RejectedQA, Section
 from pipeline.store import read_rows, sha256_of
 

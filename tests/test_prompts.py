@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.llm import prompts
 from pipeline.llm.chat import ChatRequest
-from pipeline.qa.generate import Plan, questions_request
+from pipeline.qa.drafts import Plan
+from pipeline.qa.question_first import questions_request
 from pipeline.records import Section
 
 GOLDEN = Path(__file__).parent / "golden" / "prompts.json"

@@ -16,8 +16,9 @@ from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.replies import parse_answer, parse_items
 from pipeline.qa import checks
 from pipeline.qa.candidates import candidates
+from pipeline.qa.drafts import Outcome, Plan
 from pipeline.qa.duplicates import marks, same_question
-from pipeline.qa.generate import Outcome, Plan, section_rows
+from pipeline.qa.generate import section_rows
 from pipeline.qa.notebook import numbered, pairs
 from pipeline.qa.settle import keep_earlier, settle_made
 from pipeline.records import NO_ANSWER, QA, Rejected, RejectedQA, Section

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.errors import PipelineError
     from pipeline.llm.chat import ChatRequest
     from pipeline.llm.client import ChatClient
-    from pipeline.qa.generate import Ask
+    from pipeline.qa.drafts import Ask
 
 
 def ask_in_batches(probe: ChatClient, folder: Path, one_round: Callable[[Ask], None], say: Callable[[str], None]) -> PipelineError | None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.llm import prompts
 from pipeline.qa.candidates import candidates
-from pipeline.qa.generate import not_to_be_asked, questions_request
+from pipeline.qa.generate import not_to_be_asked
+from pipeline.qa.question_first import questions_request
 from pipeline.records import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pipeline.qa.generate import Plan
+    from pipeline.qa.drafts import Plan
     from pipeline.records import Section
 
 _MESSAGE_TOKENS, _SCHEMA_TOKENS = 4, 25  # what a chat format adds to a message, and to a schema

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.qa.generate import Draft, Outcome, Plan, checked
+from pipeline.qa.drafts import Draft, Outcome, Plan, checked
 from pipeline.records import Page, Rejected, Section, derived_page_id
 from pipeline.sources.sectioning import RawSection, Sectioner
 from pipeline.text.compare import find_verbatim, mentions, plain
