@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from pipeline.qa.drafts import Ask, Outcome, Plan
     from pipeline.workbench import Workbench
 
-NO_REPLY = ("endpoint_error", "not_asked")
-"""reasons of rows that another call of the command may bring"""
 JOBS_A_CALL = 8  # sections in work for each call in flight: one that waits to be sent again holds up no other
 
 
@@ -83,7 +81,7 @@ def main(
     model, embedded = which_model(model, base_url, paid=not dry_run)
     style = style or ("answer-first" if embedded else "question-first")
     round_trip = round_trip if round_trip is not None else (0.6 if style == "answer-first" else 0.0)
-    plan = Plan(model, style, questions_per_section, round_trip)
+    plan = Plan(model, style, questions_per_section, round_trip, small=embedded)
     if embedded and batch:
         raise InputError("--batch is for endpoints with a Batch API", f"--model {settings.EMBEDDED_MODEL}", "name a model of such an endpoint")
     budget = budget_for(model, prices, max_cost, max_total_tokens, embedded=embedded, batch=batch)
@@ -142,7 +140,7 @@ def _generate(run: Run, plan: Plan, limit: int | None, calls: Calls) -> cli.Outc
     if entry:
         return _outcome(run, entry["counts"], "create_qa: nothing to do, the rows are there already (--force does it anew)")
     if calls.embedded:
-        run.say(f"create_qa: no key and no endpoint named – using the embedded model {plan.model} (small: expect few rows)")
+        run.say(f"create_qa: no key and no endpoint named – using the embedded model {plan.model} (small: read what it writes before you trust it)")
     with Workbench(QA, RejectedQA) as bench:
         failure = (_ask_in_batches if calls.batch else _ask)(run, plan, limit, calls, bench)
         spent = calls.budget.spent
@@ -197,6 +195,8 @@ def _ask_in_batches(run: Run, plan: Plan, limit: int | None, calls: Calls, bench
 
 
 def _lay_down(bench: Workbench, place: int, section: Section, rows: list[Outcome]) -> None:
+    from pipeline.qa.drafts import NO_REPLY
+
     bench.put(place, rows)
     if any(isinstance(row, QA) or row.reason not in NO_REPLY for row in rows):
         bench.reach(section.section_id)
@@ -222,7 +222,8 @@ async def _ask_all(run: Run, client: ChatClient, plan: Plan, limit: int | None, 
 
         async with client:
             with heeding_interrupts(client, run.say):
-                await run_jobs(enumerate(_asked(run, limit)), work, at_once * JOBS_A_CALL, done)
+                # the embedded model's slots each remember one section: no more of them at once than there are slots
+                await run_jobs(enumerate(_asked(run, limit)), work, at_once * (1 if plan.small else JOBS_A_CALL), done)
 
 
 def _know_sections(run: Run, limit: int | None, bench: Workbench) -> int:
@@ -377,6 +378,8 @@ def _write(run: Run, bench: Workbench, replaced: Callable[[QA | RejectedQA], boo
 
 def _verdict(run: Run, bench: Workbench, counts: dict[str, Any]) -> PipelineError | None:
     """Return why the exit code must not be 0: the endpoint failed some rows, or no row came out at all."""
+    from pipeline.qa.drafts import NO_REPLY
+
     faults = sum(n for reason, n in bench.counts(RejectedQA, fresh=True).items() if reason in NO_REPLY)
     if faults:
         do = "run the same command again: only what is missing is asked for"

@@ -200,11 +200,11 @@ def _wanted(run: Run, model: Chosen | None) -> dict[str, Chosen]:
 def _before(model: Chosen) -> Chosen | None:
     """Return the model that another was made of, where it is the embedded one."""
     from pipeline.answering.reader import Chosen
-    from pipeline.llm.embedded import MODEL_NAME
+    from pipeline.llm.embedded import BARE_NAME
 
     if model.folder is None or not (model.folder / "adapter.gguf").is_file():
         return None
-    return Chosen(f"{MODEL_NAME}:chat")
+    return Chosen(BARE_NAME, bare=True)
 
 
 def _judge(

@@ -16,7 +16,7 @@ from conftest import ROOT, Result, environment, run
 from sklearn.metrics import roc_auc_score
 from test_endpoint import Body, completion, error, serving
 
-from pipeline.answering.reader import answer_in, request_for
+from pipeline.answering.reader import Chosen, answer_in, request_for
 from pipeline.dataset.formats import chat
 from pipeline.records import NO_ANSWER, Example
 from pipeline.store import RunFolder, read_rows
@@ -247,8 +247,14 @@ def test_a_reply_that_declines_is_no_answer(reply: str, answer: str) -> None:
 
 
 def test_a_request_depends_on_model_context_and_question() -> None:
-    keys = {request_for(*parts).key() for parts in (("m", "c", "q"), ("n", "c", "q"), ("m", "d", "q"), ("m", "c", "r"))}
+    keys = {request_for(Chosen(name), *parts).key() for name, *parts in (("m", "c", "q"), ("n", "c", "q"), ("m", "d", "q"), ("m", "c", "r"))}
     assert len(keys) == 4
+
+
+def test_the_embedded_model_is_asked_by_the_turn_that_it_was_trained_on_and_others_by_a_chat(tmp_path: Path) -> None:
+    asked = {one: request_for(one, "c", "q").messages for one in (Chosen("m"), Chosen("m", bare=True), Chosen("m", tmp_path), Chosen("m", None, "u"))}
+    assert asked.pop(Chosen("m")) == (("user", "c\nQuestion: q\nAnswer:"),)
+    assert {messages[0][0] for messages in asked.values()} == {"system"}
 
 
 def test_a_model_that_is_judged_on_rows_it_knows_is_told_of_whatever_file_they_come_from(tmp_path: Path) -> None:

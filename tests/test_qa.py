@@ -15,6 +15,7 @@ from pipeline.errors import EndpointError, EndpointRefused, NotAsked, RequestRef
 from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.replies import parse_answer, parse_items
 from pipeline.qa import checks
+from pipeline.qa.answer_first import TRIES
 from pipeline.qa.candidates import candidates
 from pipeline.qa.drafts import Outcome, Plan
 from pipeline.qa.duplicates import marks, same_question
@@ -286,8 +287,10 @@ def asker(*said: Said, asked: list[ChatRequest] | None = None) -> Callable[[Chat
     return ask
 
 
-def rows(*said: Said, style: str = "question-first", n: int = 2, round_trip: float = 0.0, section: Section = SECTION) -> list[Outcome]:
-    return asyncio.run(section_rows(section, Plan("m", style, n, round_trip), asker(*said), lambda _q, _k: ["sec-1"]))
+def rows(
+    *said: Said, style: str = "question-first", n: int = 2, round_trip: float = 0.0, section: Section = SECTION, small: bool = False
+) -> list[Outcome]:
+    return asyncio.run(section_rows(section, Plan("m", style, n, round_trip, small), asker(*said), lambda _q, _k: ["sec-1"]))
 
 
 def reasons(outcomes: list[Outcome]) -> list[str]:
@@ -404,20 +407,52 @@ def test_question_first_gives_an_outcome_for_each_that_was_asked_for(said: list[
 
 @given(said=st.lists(st.sampled_from(SAID), min_size=1, max_size=8), n=st.integers(1, 9), f1=st.sampled_from([0.0, 0.6]))
 @settings(deadline=None)
-def test_answer_first_gives_exactly_one_outcome_for_each_that_was_asked_for(said: list[str], n: int, f1: float) -> None:
-    outcomes = rows(*said, style="answer-first", n=n, round_trip=f1)
-    assert len(outcomes) == n
-    assert reasons(outcomes).count("no_candidate_answer") == max(0, n - len(candidates(SECTION, n)))
+def test_answer_first_tries_candidates_until_as_many_stand_as_were_asked_for(said: list[str], n: int, f1: float) -> None:
+    outcomes = rows(*said, style="answer-first", n=n, round_trip=f1, small=True)
+    kept, there = reasons(outcomes).count("kept"), len(candidates(SECTION, TRIES * n))
+    assert kept <= n <= len(outcomes)
+    assert kept == n or len(outcomes) == max(n, there)
+    assert reasons(outcomes).count("no_candidate_answer") == max(0, n - there)
+
+
+ENTERED = "A total of 84 athletes from there had entered the event in Tokyo before it began."
 
 
 def test_an_answer_that_is_not_read_back_fails_the_round_trip() -> None:
-    question = "How many athletes entered the event in Tokyo in 2021?"
-    one = of("A total of 84 athletes from there had entered the event before it began.")
+    question = "How many athletes entered the event in Tokyo?"
+    one = of(ENTERED)
     asks = question.removeprefix("How many athletes")
-    (kept,) = rows(asks, "84 athletes", style="answer-first", n=1, round_trip=0.6, section=one)
+    (kept,) = rows(asks, "84 athletes", style="answer-first", n=1, round_trip=0.6, section=one, small=True)
     assert isinstance(kept, QA)
     assert (kept.question, kept.answer, kept.round_trip_f1, kept.tokens_in) == (question, "84 athletes", 1.0, 20)
-    assert reasons(rows(asks, "61 teams", style="answer-first", n=1, round_trip=0.6, section=one)) == ["round_trip_failed"]
+    assert reasons(rows(asks, "61 teams", style="answer-first", n=1, round_trip=0.6, section=one, small=True))[0] == "round_trip_failed"
+
+
+def test_an_instruct_model_writes_the_whole_question_and_answers_with_evidence() -> None:
+    read = json.dumps({"answer": "84 athletes", "evidence": ENTERED})
+    said = ("How many athletes entered the event in Tokyo?", read)
+    (kept,) = rows(*said, style="answer-first", n=1, round_trip=0.6, section=of(ENTERED))
+    assert isinstance(kept, QA)
+    assert (kept.question, kept.answer, kept.evidence) == (said[0], "84 athletes", ENTERED)
+
+
+def test_what_is_asked_of_the_embedded_model_begins_with_the_section() -> None:
+    asked: list[ChatRequest] = []
+    one = of(ENTERED)
+    plan = Plan("m", "answer-first", 1, 0.6, small=True)
+    asyncio.run(section_rows(one, plan, asker(" entered the event in Tokyo?", "84 athletes", asked=asked), lambda _q, _k: [one.section_id]))
+    assert len(asked) == 2
+    assert all(request.messages[0][1].startswith(f"{one.context}\n") and request.stop == ("\n",) for request in asked)
+
+
+@pytest.mark.parametrize(("question", "why"), [
+    ("Who won the men's 100 metres for Italy?", ""), ("Which Italian won the 100 metres on 1 August 2021?", ""),
+    ("How many nations entered the Athletics events?", ""), ("Who of the Americans came second?", ""), ("Jacobs won which race?", ""),
+    ("Who won the men's 100 metres in Tokyo?", "names_something_else"), ("Who won the men's 200 metres?", "names_something_else"),
+    ("Which Norwegian won the men's 100 metres?", "names_something_else"), ("How did Usain Bolt do in the race?", "names_something_else"),
+])  # fmt: skip
+def test_a_question_names_nothing_that_its_section_does_not(question: str, why: str) -> None:
+    assert reason(checks.nothing_foreign(question, SECTION.context)) == why
     read = json.dumps({"answer": "Fred Kerley", "evidence": ""})
     assert reasons(rows(written(GOOD), read, n=1, round_trip=0.6)) == ["round_trip_failed"]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.dataset.formats.chat import qa_asked
 from pipeline.errors import EndpointError, RequestRefused
+from pipeline.llm.answering import small_request
 from pipeline.llm.chat import ChatRequest
 from pipeline.records import NO_ANSWER
 from pipeline.settings import EMBEDDED_MODEL
@@ -40,11 +41,18 @@ class Chosen:
     name: str
     folder: Path | None = None
     base_url: str | None = None
+    bare: bool = False
+    """the embedded model as it was before any adapter"""
 
     @property
     def here(self) -> bool:
         """Whether it runs inside this process."""
         return self.base_url is None
+
+    @property
+    def small(self) -> bool:
+        """Whether it is the embedded model with the adapter that is shipped."""
+        return self.here and self.folder is None and not self.bare
 
 
 def chosen(run_folder: RunFolder, name: str, base_url: str | None) -> Chosen:
@@ -59,7 +67,7 @@ def chosen(run_folder: RunFolder, name: str, base_url: str | None) -> Chosen:
     if name == EMBEDDED_MODEL:
         from pipeline.llm.embedded import MODEL_NAME
 
-        return Chosen(f"{MODEL_NAME}:chat")
+        return Chosen(MODEL_NAME)
     folder = run_folder.require_model(name)
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".gguf", ".safetensors") or path.name == "adapter_config.json"):
@@ -68,9 +76,9 @@ def chosen(run_folder: RunFolder, name: str, base_url: str | None) -> Chosen:
     return Chosen(f"{folder.name}@{digest.hexdigest()[:12]}", folder)
 
 
-def request_for(model: str, context: str, question: str) -> ChatRequest:
-    """Return what a model is asked."""
-    return ChatRequest(model, qa_asked(context, question), LONGEST_ANSWER)
+def request_for(model: Chosen, context: str, question: str) -> ChatRequest:
+    """Return what a model is asked: the embedded one by the turn that it was trained on, every other one by a chat."""
+    return small_request(model.name, context, question) if model.small else ChatRequest(model.name, qa_asked(context, question), LONGEST_ANSWER)
 
 
 def answer_in(reply: str) -> str:
@@ -96,7 +104,7 @@ def reader(run_folder: RunFolder, model: Chosen, say: Callable[[str], None]) -> 
         timeout = _OWN_TIMEOUT if model.here else _TIMEOUT
         client = ChatClient(ledger, model.name, url, key or key_from_environment(), at_once, timeout, steady=model.here, say=say)
         runner = stack.enter_context(asyncio.Runner())
-        yield Reader(model.name, client, runner, at_once)
+        yield Reader(model, client, runner, at_once)
 
 
 def _served(stack: ExitStack, model: Chosen) -> tuple[str | None, str]:
@@ -105,7 +113,7 @@ def _served(stack: ExitStack, model: Chosen) -> tuple[str | None, str]:
     if model.folder is None:
         from pipeline.llm.embedded import serve
 
-        endpoint = stack.enter_context(serve(chatting=True))
+        endpoint = stack.enter_context(serve(None, chatting=True) if model.bare else serve())
     else:
         from pipeline.llm.served import serve_model
 
@@ -117,7 +125,7 @@ def _served(stack: ExitStack, model: Chosen) -> tuple[str | None, str]:
 class Reader:
     """An open model."""
 
-    name: str
+    model: Chosen
     client: ChatClient
     runner: asyncio.Runner
     at_once: int
@@ -157,7 +165,7 @@ class Reader:
         async def work(job: tuple[int, tuple[str, str]]) -> tuple[int, str]:
             number, (context, question) = job
             try:
-                reply = await self.client.complete(request_for(self.name, context, question))
+                reply = await self.client.complete(request_for(self.model, context, question))
             except RequestRefused as error:
                 refused[number] = error
                 return number, ""

@@ -10,10 +10,11 @@ from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.replies import broken, parse_answer
 from pipeline.records import NO_ANSWER
 from pipeline.text.compare import normalise_answer
+from pipeline.text.windows import window
 
 ANSWER_TOKENS, SMALL_TOKENS = 160, 48
-_SHOWN_TO_SMALL = 4000
-"""characters of a context that the embedded model is shown; its window has 2,048 of its own tokens, pattern included"""
+SHOWN_TO_SMALL = 3000
+"""characters of a context that the embedded model is shown at most: it was trained on short ones, and its window has 3,072 of its own tokens"""
 _DECLINES = re.compile(  # of a text as `normalise_answer` leaves it: lower case, no articles
     r"^(?:this )?(?:context|text|passage|section) (?:\w+ )?(?:not|doesn t|lacks|has no|gives no)\b"
     r"|\bnot (?:\w+ )?(?:mentioned|stated|specified|provided|given|answered) in (?:this )?(?:context|text|passage|section)\b"
@@ -37,8 +38,8 @@ def request(model: str, context: str, question: str, sample: int = 0) -> ChatReq
 
 
 def small_request(model: str, context: str, question: str, sample: int = 0) -> ChatRequest:
-    """Return the same for the embedded model: a pattern of answers and refusals."""
-    shown = prompts.answer_or_decline(context[:_SHOWN_TO_SMALL], question)
+    """Return the same for the embedded model, which is shown the part of a long context that is nearest to the question."""
+    shown = prompts.small(window(context, question, SHOWN_TO_SMALL), prompts.turn_read(question))
     return ChatRequest(model, tuple(shown), SMALL_TOKENS, stop=("\n",), sample=sample)
 
 

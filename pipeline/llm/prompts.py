@@ -3,20 +3,15 @@
 The page's text stands between marks and is called data: what it says is not to be obeyed, and no mark that
 stands in it opens or closes anything. What a model wrote is fenced in the same way before it is shown to one
 again. The golden file `tests/golden/prompts.json` holds each prompt word for word: whoever changes one changes
-VERSION too. The embedded model is no instruction follower; it continues a pattern, so its prompts are examples and nothing else
-(81 candidates of 30 real sections: 12 survived the round trip so, 2 as a chat).
+VERSION too. The embedded model is no instruction follower: its prompts are the patterns that its adapter was trained to go on from.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-VERSION = "2026-11-24.2"
+VERSION = "2026-11-24.3"
 Message = tuple[str, str]
 """(role, content)"""
 
@@ -54,7 +49,7 @@ ANSWER_SCHEMA = json.dumps(
 )
 
 
-_MARK = re.compile(r"<(?=\s*/?\s*(?:context|question)\b)", re.IGNORECASE)
+_MARK = re.compile(r"<(?=\s*/?\s*(?:context|question|evidence|answer)\b)", re.IGNORECASE)
 _ODD_BREAKS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
 
 
@@ -77,6 +72,16 @@ def questions(context: str, n: int) -> list[Message]:
     return [("system", _SYSTEM), ("user", f"{_fenced(context)}\n\n{task}")]
 
 
+def question_for_answer(context: str, evidence: str, span: str) -> list[Message]:
+    """Ask an instruct model for the question that a span of the context answers."""
+    task = (
+        "Write one question about the context whose answer is the text between <answer> and </answer>, as the sentence between <evidence> and"
+        " </evidence> tells. The question stands alone: it names whom or what it is about, so that somebody who does not see the context"
+        " understands it. It does not contain the answer. Reply with the question alone, on one line."
+    )
+    return [("system", _SYSTEM), ("user", f"{_fenced(context)}\n\n{task}\n\n{_fenced(evidence, 'evidence')}\n{_fenced(span, 'answer')}")]
+
+
 def answer(context: str, question: str) -> list[Message]:
     """Ask for the answer to a question, with evidence, or the sentence that declines."""
     from pipeline.records import NO_ANSWER
@@ -89,61 +94,35 @@ def answer(context: str, question: str) -> list[Message]:
     return [("system", _SYSTEM), ("user", f"{_fenced(context)}\n\n{task}\n\n{_fenced(question, 'question')}")]
 
 
-_ASKED: Sequence[tuple[str, str, str, str]] = (
-    (
-        "1936 Winter Olympics", "The Games were opened on 6 February 1936 in Garmisch-Partenkirchen.", "6 February 1936",
-        "When were the 1936 Winter Olympics opened?",
-    ),
-    ("Eiffel Tower", "The tower was designed by the company of Gustave Eiffel and is 330 metres tall.", "330 metres", "How tall is the Eiffel Tower?"),
-    (
-        "Marathon at the 1960 Summer Olympics", "Abebe Bikila of Ethiopia won the race barefoot, ahead of Rhadi Ben Abdesselam.",
-        "Abebe Bikila", "Who won the marathon at the 1960 Summer Olympics?",
-    ),
-    (
-        "Rowing at the 1972 Summer Olympics", "A total of 440 rowers from 35 nations took part in seven events.", "35 nations",
-        "How many nations took part in rowing at the 1972 Summer Olympics?",
-    ),
-)  # fmt: skip
-_READ: Sequence[tuple[str, str, str]] = (
-    ("The tower was designed by the company of Gustave Eiffel and is 330 metres tall.", "How tall is the Eiffel Tower?", "330 metres"),
-    (
-        "Abebe Bikila of Ethiopia won the race barefoot, ahead of Rhadi Ben Abdesselam.",
-        "Who finished second in the marathon at the 1960 Summer Olympics?", "Rhadi Ben Abdesselam",
-    ),
-)  # fmt: skip
-
-
 def _line(text: str) -> str:
     """A line break would begin another line of the pattern."""
     return " ".join(text.split())
 
 
-def question_for_span(title: str, evidence: str, span: str, opening: str) -> list[Message]:
-    """Show the embedded model how questions are made from answers, and begin the next one with `opening`."""
-    shown = "".join(f"Topic: {t}\nText: {text}\nAnswer: {a}\nQuestion: {q}\n\n" for t, text, a, q in _ASKED)
-    return [("user", f"{shown}Topic: {_line(title)}\nText: {_line(evidence)}\nAnswer: {_line(span)}\nQuestion: {opening}".rstrip())]
+# What the embedded model is asked, and was trained on by scripts/train_embedded.py: the context first, so that all that is asked of a
+# section begins alike and is read once; then a turn, which the model's completion follows. `turn_*` are those turns.
 
 
-def short_answer(passage: str, question: str) -> list[Message]:
-    """Show the embedded model how answers are found in a passage, and begin the next one."""
-    shown = "".join(f"Text: {text}\nQuestion: {q}\nAnswer: {a}\n\n" for text, q, a in _READ)
-    return [("user", f"{shown}Text: {_line(passage)}\nQuestion: {_line(question)}\nAnswer:")]
+def turn_write(evidence: str, span: str) -> str:
+    """Ask for a question whose answer is a span of the evidence."""
+    return f"\nEvidence: {_line(evidence)}\nAnswer: {_line(span)}\nQuestion:"
 
 
-_DECLINED: Sequence[tuple[str, str]] = (
-    ("The tower was designed by the company of Gustave Eiffel and is 330 metres tall.", "Who painted the Eiffel Tower in 1968?"),
-    (
-        "Abebe Bikila of Ethiopia won the race barefoot, ahead of Rhadi Ben Abdesselam.",
-        "In what time did Abebe Bikila win the marathon at the 1960 Summer Olympics?",
-    ),
-)  # fmt: skip
+def turn_read(question: str) -> str:
+    """Ask for the answer, or the sentence that declines: the notebooks' prompt, as in `dataset.formats.completion`."""
+    return f"\nQuestion: {_line(question)}\nAnswer:"
 
 
-def answer_or_decline(passage: str, question: str) -> list[Message]:
-    """Show the embedded model how answers are found in a passage or are missing from it, and begin the next one."""
-    from pipeline.records import NO_ANSWER
+def turn_prove(question: str, answer: str) -> str:
+    """Ask for the sentence that proves an answer."""
+    return f"\nQuestion: {_line(question)}\nAnswer: {_line(answer)}\nEvidence:"
 
-    found = [f"Text: {text}\nQuestion: {q}\nAnswer: {a}\n\n" for text, q, a in _READ]
-    missing = [f"Text: {text}\nQuestion: {q}\nAnswer: {NO_ANSWER}\n\n" for text, q in _DECLINED]
-    shown = "".join(part for pair in zip(found, missing, strict=True) for part in pair)
-    return [("user", f"{shown}Text: {_line(passage)}\nQuestion: {_line(question)}\nAnswer:")]
+
+def turn_judge(question: str) -> str:
+    """Ask whether the context answers a question, ` yes` or ` no`: the notebooks' prompt, too."""
+    return f"\nQuestion: {_line(question)}\n Related:"
+
+
+def small(context: str, turn: str) -> list[Message]:
+    """Return what the embedded model is shown: a context and a turn."""
+    return [("user", context + turn)]

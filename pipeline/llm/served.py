@@ -41,7 +41,7 @@ def serve_model(folder: Path) -> Iterator[Endpoint]:
     if settings.get("target") != "qa":
         raise InputError("that model answers no questions", f"{folder}: {settings.get('target', 'no target')}", "train one with --target qa")
     if (folder / ADAPTER).is_file():
-        with serve(folder / ADAPTER) as endpoint:
+        with serve(folder / ADAPTER, chatting=True) as endpoint:
             yield endpoint
         return
     model, tokenizer = open_causal(folder)

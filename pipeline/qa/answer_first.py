@@ -1,4 +1,8 @@
-"""Spans of a section are the answers; a call writes the question for each, and another must find the answer again (round trip)."""
+"""Spans of a section are the answers; a call writes the question for each, and another must find the answer again (round trip).
+
+Candidate after candidate, the best first, until as many questions stand as were asked for: much that is tried with a small model fails, and
+the next fact is as good as this one. What it is asked of a section begins alike: one after another, its server reads the section once.
+"""
 
 from __future__ import annotations
 
@@ -6,64 +10,87 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pipeline.errors import EndpointError
-from pipeline.llm import prompts
+from pipeline.llm import answering, prompts
+from pipeline.llm.answering import SHOWN_TO_SMALL
 from pipeline.llm.chat import ChatRequest
 from pipeline.qa import checks
 from pipeline.qa.candidates import Candidate, candidates
-from pipeline.qa.drafts import Draft, Verdict, endpoint_fault, read_back
+from pipeline.qa.drafts import FAULTS, Draft, Verdict, answered, endpoint_fault, read_back
 from pipeline.records import Rejected, Section
-from pipeline.text.sentences import sentences
+from pipeline.text.windows import window
 
 if TYPE_CHECKING:
-    from pipeline.llm.prompts import Message
     from pipeline.qa.drafts import Ask, Plan, Search
 
 FINDABLE_WITHIN = 10
+TRIES = 4
+"""candidates that are tried at most for each question that is asked for"""
 QUESTION_TOKENS = 48
-_PASSAGE_SIDES = 1  # sentences on each side of the evidence that a small model is given to read
 
 
 async def answer_first(section: Section, plan: Plan, ask: Ask, search: Search) -> list[Verdict]:
-    """Return a verdict on each candidate answer, and one for each that the section lacks."""
-    found = candidates(section, plan.per_section)
-    missing = [Verdict(Draft(section, plan, i), Rejected("no_candidate_answer")) for i in range(len(found), plan.per_section)]
-    tasks = [_row_for(Draft(section, plan, i, answer=c.answer, evidence=c.evidence), c, ask, search) for i, c in enumerate(found)]
-    return [*await asyncio.gather(*tasks), *missing]
+    """Return a verdict on each candidate answer that was tried, and one for each question that the section has no candidate for."""
+    left = candidates(section, TRIES * plan.per_section)
+    verdicts: list[Verdict] = []
+    kept = 0
+    while left and kept < plan.per_section and not (len(verdicts) >= plan.per_section and any(map(_at_fault, verdicts))):
+        wave, left = left[: plan.per_section - kept], left[plan.per_section - kept :]
+        drafts = [Draft(section, plan, len(verdicts) + at, answer=c.answer, evidence=c.evidence) for at, c in enumerate(wave)]
+        tasks = [_row_for(draft, candidate, ask, search) for draft, candidate in zip(drafts, wave, strict=True)]
+        verdicts += [await task for task in tasks] if plan.small else await asyncio.gather(*tasks)
+        kept = sum(verdict.why is None for verdict in verdicts)
+    missing = range(len(verdicts), plan.per_section)
+    return [*verdicts, *(Verdict(Draft(section, plan, at), Rejected("no_candidate_answer")) for at in missing)]
+
+
+def _at_fault(verdict: Verdict) -> bool:
+    return verdict.why is not None and verdict.why.reason in FAULTS
 
 
 async def _row_for(draft: Draft, candidate: Candidate, ask: Ask, search: Search) -> Verdict:
-    section, plan = draft.section, draft.plan
-    shown = prompts.question_for_span(section.title, candidate.evidence, candidate.answer, candidate.opening)
     try:
-        reply = await ask(_small(plan, shown))
-        draft = draft.after(reply, question=" ".join(f"{candidate.opening} {reply.text}".split()))
-        why = _answer_first_fault(draft, candidate, search)
-        if why or not plan.round_trip:
+        reply = await ask(_writing(draft, candidate))
+        opening = candidate.opening if draft.plan.small else ""
+        draft = draft.after(reply, question=" ".join(f"{opening} {reply.text}".split()))
+        why = _fault(draft, candidate, search)
+        if why or not draft.plan.round_trip:
             return Verdict(draft, why)
-        reply = await ask(_small(plan, prompts.short_answer(_passage(section, candidate.evidence), draft.question)))
+        again = await _read(draft, ask)
     except EndpointError as error:
         return endpoint_fault(draft, error)
-    return read_back(draft.after(reply), reply.text)
+    return read_back(draft, again)
 
 
-def _answer_first_fault(draft: Draft, candidate: Candidate, search: Search) -> Rejected | None:
-    question, answer, evidence = draft.question, draft.answer, draft.evidence
+def _writing(draft: Draft, candidate: Candidate) -> ChatRequest:
+    """Return the request for a question."""
+    plan, context, evidence = draft.plan, draft.section.context, candidate.evidence
+    if not plan.small:
+        shown = prompts.question_for_answer(context, evidence, candidate.answer)
+        return ChatRequest(plan.model, tuple(shown), QUESTION_TOKENS, seed=plan.seed)
+    turn = prompts.turn_write(evidence, candidate.answer)
+    opening = f" {candidate.opening}" if candidate.opening else ""
+    return ChatRequest(
+        plan.model, tuple(prompts.small(window(context, evidence, SHOWN_TO_SMALL), turn + opening)), QUESTION_TOKENS, seed=plan.seed, stop=("\n",)
+    )
+
+
+async def _read(draft: Draft, ask: Ask) -> Draft:
+    """Return the draft with what the model answers from the context alone in its answer's place."""
+    if not draft.plan.small:
+        return await answered(draft, ask)
+    context = window(draft.section.context, draft.evidence, SHOWN_TO_SMALL)
+    reply = await ask(answering.small_request(draft.plan.model, context, draft.question))
+    return draft.after(reply, answer=reply.text.strip())
+
+
+def _fault(draft: Draft, candidate: Candidate, search: Search) -> Rejected | None:
+    question, answer, evidence, section = draft.question, draft.answer, draft.evidence, draft.section
     return (
         checks.question_form(question)
         or checks.stands_alone(question)
         or checks.answer_form(question, answer)
         or checks.asks_for_kind(question, candidate.kind)
-        or checks.about_the_evidence(question, draft.section.title, answer, evidence)
-        or checks.findable(question, draft.section.section_id, search, FINDABLE_WITHIN)
+        or checks.nothing_foreign(question, section.context)
+        or checks.about_the_evidence(question, section.title, answer, evidence)
+        or checks.findable(question, section.section_id, search, FINDABLE_WITHIN)
     )
-
-
-def _small(plan: Plan, messages: list[Message]) -> ChatRequest:
-    return ChatRequest(plan.model, tuple(messages), QUESTION_TOKENS, seed=plan.seed, stop=("\n",))
-
-
-def _passage(section: Section, evidence: str) -> str:
-    """Return the evidence with its neighbours: a window beats a whole section for a small model."""
-    around = sentences(section.content)
-    at = around.index(evidence) if evidence in around else 0
-    return " ".join(around[max(0, at - _PASSAGE_SIDES) : at + 1 + _PASSAGE_SIDES])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.records import NO_ANSWER, Rejected
 from pipeline.text.compare import SPACELESS, find_verbatim, mentions, normalise_answer, size, words
 from pipeline.text.lexical import STOP_WORDS
+from pipeline.text.nations import nation_of
 from pipeline.text.numbers import OTHER_FORM
 
 if TYPE_CHECKING:
@@ -114,6 +115,25 @@ def answer_form(question: str, answer: str, longest: int = MAX_ANSWER_WORDS) -> 
 def asks_for_kind(question: str, kind: str) -> Rejected | None:
     """A date is asked for with when, a number with how many, a name with who, which or where; a table's cell may be any of these."""
     return None if any(form.search(question) for form in _ASKS_FOR[kind]) else Rejected("asks_for_something_else", kind)
+
+
+def nothing_foreign(question: str, context: str) -> Rejected | None:
+    """Each name and number of a question stands in its context (a nation in any of its forms): a small model makes up what it lacks."""
+    missing = numbers_supported(question, context)
+    if missing:
+        return Rejected("names_something_else", missing.detail)
+    there = _forms(context)
+    strange = [name for name in _names(question) if not _forms(_bare(name)) & there and not _is_named(name, context)]
+    return Rejected("names_something_else", strange[0]) if strange else None
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[’']s?$", "", name)
+
+
+def _is_named(nation: str, context: str) -> bool:
+    """Tell whether a nation stands in a text in another form (Norwegian, Norway)."""
+    return any(mentions(context, form) for form in nation_of(_bare(nation)))
 
 
 def verbatim_evidence(evidence: str, content: str) -> str | Rejected:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import EndpointError, NotAsked, RequestRefused
-from pipeline.llm import prompts
+from pipeline.llm import answering, prompts
+from pipeline.llm.replies import parse_answer
 from pipeline.qa import checks
 from pipeline.records import QA, Rejected, RejectedQA, Section, stable_id
 from pipeline.text.compare import token_f1
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     Search = Callable[[str, int], list[str]]
 
 _REPLY_KEPT = 4000
+NO_REPLY = ("endpoint_error", "not_asked")
+"""reasons that say that nothing came, and not what was wrong with it"""
+FAULTS = (*NO_REPLY, "request_refused")
+"""reasons that are the endpoint's: the next candidate would meet the same"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class Plan:
     style: str
     per_section: int
     round_trip: float
+    small: bool = False
+    """the embedded model, which is asked by the turns that it was trained on"""
     seed: int = 0
 
 
@@ -94,12 +101,12 @@ def endpoint_fault(draft: Draft, error: EndpointError) -> Verdict:
     return Verdict(draft, Rejected(names.get(type(error), "endpoint_error"), str(error)))
 
 
-def read_back(draft: Draft, answer: str) -> Verdict:
-    """Compare what the model answers from the context alone with the answer that the row has."""
-    f1 = round(token_f1(answer, draft.answer), 4)
-    draft = replace(draft, round_trip_f1=f1)
+def read_back(draft: Draft, again: Draft) -> Verdict:
+    """Compare the draft's answer with what the model answers from the context alone, which stands in `again`, the same draft after that reply."""
+    f1 = round(token_f1(again.answer, draft.answer), 4)
     failed = f1 < draft.plan.round_trip
-    return Verdict(draft, Rejected("round_trip_failed", f"read back: {' '.join(answer.split())[:120]}") if failed else None)
+    draft = replace(again, answer=draft.answer, evidence=draft.evidence, round_trip_f1=f1)
+    return Verdict(draft, Rejected("round_trip_failed", f"read back: {' '.join(again.answer.split())[:120]}") if failed else None)
 
 
 def checked(draft: Draft, *, brought: bool = False) -> Verdict:
@@ -119,3 +126,10 @@ def checked(draft: Draft, *, brought: bool = False) -> Verdict:
         return Verdict(draft, evidence)
     supported = checks.numbers_supported if brought else checks.answer_supported
     return Verdict(replace(draft, evidence=evidence), checks.evidence_form(evidence, content) or supported(answer, evidence))
+
+
+async def answered(draft: Draft, ask: Ask) -> Draft:
+    """Return the draft with what an instruct model answers to its question from the section, and the evidence it gives."""
+    reply = await ask(answering.request(draft.plan.model, draft.section.context, draft.question))
+    answer, evidence = parse_answer(reply.text)
+    return draft.after(reply, answer=answer, evidence=evidence)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.llm import prompts
+from pipeline.qa.answer_first import TRIES
 from pipeline.qa.candidates import candidates
 from pipeline.qa.generate import not_to_be_asked
 from pipeline.qa.question_first import questions_request
@@ -82,14 +83,18 @@ def _question_first(plan: Plan, count: Callable[[str], int], paid: Callable[[str
 
 
 def _answer_first(plan: Plan, count: Callable[[str], int]) -> Callable[[Section], Estimate]:
-    """A call for each candidate, and one to read it back: at most, for what fails a check is not read back."""
-    writes = _tokens(prompts.question_for_span("", "", "", ""), count) + _ANSWER
-    reads = _tokens(prompts.short_answer("", ""), count) + _QUESTION
+    """A call for each candidate, and one to read it back: at most, for what fails a check is not read back, and no more is tried than needed."""
+    if plan.small:
+        writes, reads = count(prompts.turn_write("", "")) + _MESSAGE_TOKENS, count(prompts.turn_read("")) + _MESSAGE_TOKENS
+    else:
+        writes = _tokens(prompts.question_for_answer("", "", ""), count)
+        reads = _tokens(prompts.answer("", ""), count) + count(prompts.ANSWER_SCHEMA) + _SCHEMA_TOKENS
 
     def of_section(section: Section) -> Estimate:
-        n, sentence = len(candidates(section, plan.per_section)), _sentence(section)
+        n, sentence = len(candidates(section, TRIES * plan.per_section)), _sentence(section)
         back = bool(plan.round_trip)
-        tokens_in = writes + count(section.title) + sentence + back * (reads + 3 * sentence)
-        return Estimate(n * (1 + back), 0, n * tokens_in, n * (_QUESTION + back * _ANSWER))
+        said = _ANSWER if plan.small else _FRAME + _ANSWER + sentence
+        tokens_in = writes + section.tokens + sentence + _ANSWER + back * (reads + section.tokens + _QUESTION)
+        return Estimate(n * (1 + back), 0, n * tokens_in, n * (_QUESTION + back * said))
 
     return of_section

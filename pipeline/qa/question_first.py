@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import EndpointError
-from pipeline.llm import answering, prompts
+from pipeline.llm import prompts
 from pipeline.llm.chat import ChatReply, ChatRequest
-from pipeline.llm.replies import parse_answer, parse_items
-from pipeline.qa.drafts import Draft, Verdict, checked, endpoint_fault, read_back
+from pipeline.llm.replies import parse_items
+from pipeline.qa.drafts import Draft, Verdict, answered, checked, endpoint_fault, read_back
 from pipeline.records import Rejected
 
 if TYPE_CHECKING:
@@ -77,17 +77,11 @@ async def _finish(draft: Draft, ask: Ask) -> Verdict:
         return Verdict(draft, Rejected("more_than_asked_for"))
     try:
         if draft.question and not draft.answer:
-            draft = await _answered(draft, ask)
+            draft = await answered(draft, ask)
         draft, why = checked(draft)
         if why or not draft.plan.round_trip:
             return Verdict(draft, why)
-        again = await _answered(draft, ask)
+        again = await answered(draft, ask)
     except EndpointError as error:
         return endpoint_fault(draft, error)
-    return read_back(replace(again, answer=draft.answer, evidence=draft.evidence), again.answer)
-
-
-async def _answered(draft: Draft, ask: Ask) -> Draft:
-    reply = await ask(answering.request(draft.plan.model, draft.section.context, draft.question))
-    answer, evidence = parse_answer(reply.text)
-    return draft.after(reply, answer=answer, evidence=evidence)
+    return read_back(draft, again)

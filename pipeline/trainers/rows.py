@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 QA, DISCRIMINATOR, CLASSIFIER = "qa", "discriminator", "classifier"
+TASKS = "tasks"
+"""several tasks in one model: a row's text is what stands behind the context, its answer what is to be said, both as they are"""
 SEPARATOR = "\n\n###\n\n"
 """between a text and its class, as the guide of 2021 advised"""
 ROOM = 1024
@@ -96,7 +98,7 @@ def prompt_of(target: str, text: str, context: str, tokenizer: Any) -> str:
         return rendered
     if target == DISCRIMINATOR:
         return completion.discriminator(_as_example(text, context))["prompt"]
-    return text + SEPARATOR
+    return context + text if target == TASKS else text + SEPARATOR
 
 
 def ending_of(tokenizer: Any) -> str:
@@ -111,10 +113,11 @@ def ending_of(tokenizer: Any) -> str:
 
 def encode_causal(rows: Sequence[Row], target: str, said: Sequence[str], classes: Sequence[str], tokenizer: Any) -> list[Encoded | None]:
     """Return each row's tokens, None for one that is longer than there is room for. `said` is what is said for each class."""
-    ending = ending_of(tokenizer) if target == QA else ""
+    speaks = target in (QA, TASKS)
+    ending = ending_of(tokenizer) if speaks else ""
     by_class = dict(zip(classes, range(len(classes)), strict=True))
     prompts = tokenizer([prompt_of(target, r.text, r.context, tokenizer) for r in rows], add_special_tokens=False)["input_ids"] if rows else []
-    answers = [r.answer + ending if target == QA else said[by_class[r.label]] for r in rows]
+    answers = [r.answer + ending if speaks else said[by_class[r.label]] for r in rows]
     completions = tokenizer(answers, add_special_tokens=False)["input_ids"] if rows else []
     return [
         Encoded((*p, *c), len(c), by_class.get(r.label, -1), context=r.context) if len(p) + len(c) <= ROOM else None

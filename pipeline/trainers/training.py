@@ -124,7 +124,7 @@ def planned(job: Job, base: Base, work: Path, named: Named, batch: int, factor: 
     Raises InputError if none is left, or the model has no tokenizer.
     """
     tokenizer = tokenizer_of(base.folder)
-    said = said_for(job.classes, tokenizer) if base.kind == CAUSAL and job.target != rows.QA else ()
+    said = said_for(job.classes, tokenizer) if base.kind == CAUSAL and job.classes else ()
     train, n_long = _encoded(job, job.train, base, said, tokenizer)
     validation, n_long_there = _encoded(job, job.validation, base, said, tokenizer)
     if not train:
@@ -215,10 +215,24 @@ def _model(plan: Plan) -> Any:
         return AutoModelForSequenceClassification.from_pretrained(
             plan.base.folder, dtype=torch.float32, num_labels=len(job.classes), id2label=labels, label2id={v: k for k, v in labels.items()}
         )
-    model = AutoModelForCausalLM.from_pretrained(plan.base.folder, dtype=torch.float32)
+    # what is not learnt is multiplied in bfloat16 in any case: kept so, it need not be converted at each step; the LoRA is float32
+    model = AutoModelForCausalLM.from_pretrained(plan.base.folder, dtype=torch.bfloat16 if bf16_here() else torch.float32)
     if job.begin:
-        return with_adapter(model, job.begin, trainable=True)
-    return get_peft_model(model, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"))
+        return _uncast(with_adapter(model, job.begin, trainable=True))
+    return _uncast(
+        get_peft_model(model, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"))
+    )
+
+
+def _uncast(model: Any) -> Any:
+    """Keep peft from turning each layer's input into float32, which autocast turns back at once: 4 % of a step."""
+    from peft.tuners.lora.layer import LoraLayer
+
+    if bf16_here():
+        for module in model.modules():
+            if isinstance(module, LoraLayer):
+                module.cast_input_dtype_enabled = False
+    return model
 
 
 def _trainer(plan: Plan, model: Any, clock: Clock) -> tuple[Tuner, Bookkeeper]:
@@ -291,7 +305,7 @@ def _save(plan: Plan, trainer: Tuner) -> None:
     plan.tokenizer.save_pretrained(plan.work)
     for path in plan.work.glob("*.safetensors"):
         path.chmod(0o644)  # safetensors writes for its owner alone
-    if plan.job.target == rows.QA and plan.base.name == EMBEDDED_MODEL:
+    if plan.job.target in (rows.QA, rows.TASKS) and plan.base.name == EMBEDDED_MODEL:
         from pipeline.trainers.adapter_gguf import write_adapter
 
         write_adapter(plan.work, plan.base.folder, plan.work / "adapter.gguf")
