@@ -106,3 +106,27 @@ def test_what_stands_in_the_heading_or_three_times_in_the_section_is_no_candidat
 
 def test_candidates_evidence_is_one_line() -> None:
     assert all(not re.search(r"[\r\n]", c.evidence) for c in candidates(of(CONTENT.replace(". ", ".\n")), 9))
+
+
+@pytest.mark.parametrize(("sentence", "answer"), [
+    ("The head of the team, World Champion Lei Chien-ying, had to leave it early.", "Lei Chien-ying"),
+    ("The flag was carried in by Sports Minister Mervin Maldonado that evening.", "Mervin Maldonado"),
+    ("The final of that day was won in the end by Larisa Iordache's younger sister.", ""),
+    ("All that was said of it in the hall came from Prime Minister Yoshihide Suga.", "Yoshihide Suga"),
+])  # fmt: skip
+def test_a_title_is_no_part_of_a_name_and_no_name_is_cut(sentence: str, answer: str) -> None:
+    assert [name for name, kind in found(sentence).items() if kind == "name"] == [answer] * bool(answer)
+
+
+def test_an_office_a_people_and_a_compound_are_no_names() -> None:
+    sentence = "The Minister of Youth met the Australian Olympian at a World Archery-approved place near the river."
+    assert not {"Minister of Youth", "Youth", "Australian Olympian", "World Archery-approved"} & set(found(sentence))
+
+
+def test_a_figure_ends_with_a_figure() -> None:
+    assert found("There were 66, or so the papers said, and 1,200 metres to go for them.") == {"66": "number", "1,200 metres": "number"}
+
+
+def test_a_person_is_asked_about_before_a_championship() -> None:
+    content = "They had come by way of the World Rowing Championships of that summer. The first boat of them was steered by Paul Roth."
+    assert [c.answer for c in candidates(of(content), 2)] == ["Paul Roth", "World Rowing Championships"]

@@ -30,20 +30,21 @@ _COUNTED = (
     "dollars|euros|tonnes|tons|per cent|percent|votes|people|seats|sports|disciplines|boxers|swimmers|rowers|sailors|shooters|archers|"
     "wrestlers|judoka|karateka|cyclists|gymnasts|fencers|divers|quotas|quota places|entries|boats|horses|cities|venues|editions|members"
 )
-_CAPITAL = r"[A-ZÀ-ÖØ-Þ](?:[\w-]|[’'](?!s\b))*\w(?![’']s)"
+_CAPITAL = r"[A-ZÀ-ÖØ-Þ](?:[\w-]|[’'](?!s\b))*\w\b(?![’']s)"
 _PATTERNS = (
     ("date", rf"\b\d{{1,2}} (?:{_MONTH})(?: \d{{4}})?\b|\b(?:{_MONTH}) \d{{1,2}}(?:, \d{{4}})?\b|\b(?:{_MONTH}) (?:19|20)\d\d\b"),
     ("result", r"(?<![\d:.,–-])(?:(?:\d{1,2}:)?\d{1,2}:\d\d(?:\.\d+)?|\d{1,3}[–-]\d{1,3})(?![\d:–-]|\.\d| " + rf"(?:{_MONTH}))"),
-    ("number", rf"(?<![\w.,:–-])(?:\d[\d,]*(?:\.\d+)?|{_SPELT})(?: (?:more |other |different |qualified )?(?:{_COUNTED})\b| ?%)"),
+    ("number", rf"(?<![\w.,:–-])(?:\d(?:[\d,]*\d)?(?:\.\d+)?|{_SPELT})(?: (?:more |other |different |qualified )?(?:{_COUNTED})\b| ?%)"),
     ("name", rf"\b{_CAPITAL}(?:(?: (?:de|da|dos|del|van|von|der|of|the|bin|al)){{0,2}} {_CAPITAL})+"),
     ("year", r"(?<![\d.,:–-])(?:18|19|20)\d\d(?= *(?:[.,;)]|and\b|after\b|when\b|$))(?!,\d)"),
     ("place", rf"(?<=[a-z,] ){_CAPITAL}(?=[,.;)]| [a-z(]|$)"),
-    ("number", r"(?<![\w.,:–-])(?!(?:18|19|20)\d\d\b)\d[\d,]*(?:\.\d+)?(?![\w:%–-]|[.,]\d)"),
+    ("number", r"(?<![\w.,:–-])(?!(?:18|19|20)\d\d\b)\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w:%–-]|[.,]\d)"),
 )
 """A span that overlaps one of an earlier pattern is left."""
 _FORMS = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
 _WORTH = {"name": 4, "date": 4, "number": 3, "result": 3, "cell": 3, "place": 2, "year": 2}
 _BARE = 3  # taken from a number that says nothing of what it counts
+_GENERIC_NAME = 3  # taken from a name that many a section has: a championship, a committee
 _LEANING = 2  # taken from a span whose sentence begins with a pronoun
 _CROWDED = 2  # taken for each span of the same sentence that is chosen already
 _ALIKE = 1  # … of the same kind
@@ -57,6 +58,18 @@ _SAYS_NOTHING = re.compile(
     r"Rounds?|Groups?|Pools?|Heats?|Semifinals?|Finals?|Facts|Notes?|Positions?|COVID-19(?: pandemic)?)"
 )
 """capitalised words that are no answer by themselves"""
+_GENERIC = re.compile(
+    r"\b(?:Championships?|Committees?|Federation|Congress|Rankings?|Games|Olympiad|Olympians?|Tournament|Qualif\w+|Union|Commission|IOC|NOC|Standings?|"
+    r"World Cup|Series|Events?|Regatta|Association|Invitation|Americas|Oceania|Africa|Europe|Asia)\b"
+)
+_TITLES = re.compile(
+    r"^(?:(?:(?:Prime|Deputy|Vice|Foreign|Sports?|Former|Chief|Head|Acting|Interim|World|Olympic|European|Asian|Defending|Reigning)[- ])*"
+    r"(?:Presidents?|Minist(?:er|ry)|Governors?|Coach|Captain|Champions?|Medall?ists?|Mayor|Emperor|Empress|King|Queen|Princess|Prince|Sir|Dame|Dr|Prof|Professor|Mr|Mrs|Ms|"
+    r"Chancellor|Secretary|Chairman|Chairwoman|Director|General|Executive|Ambassador|Legend|Sport)\b\.? ?)+"
+)
+"""what stands before a person's name and is none"""
+_OFFICE = re.compile(r"^(?:of|for|and)\b")
+_COMPOUND = re.compile(r"-(?:approved|born|based|qualified|winning|trained|led|time|ranked|seeded|style|wide|related|only)\b")
 _LEANS = re.compile(r"^(?:He|She|They|It|This|That|These|Those|His|Her|Their|Its|There|Both|However|Instead|Also|Thus)\b")
 _ROW = re.compile(r"[^:;]{1,40}: [^;]+(?:; [^:;]{1,40}: [^;]+)+")
 _CELL = re.compile(r"(?:^|; )(?P<head>[^:;]{1,40}): (?P<value>[^;]{2,60})")
@@ -87,7 +100,8 @@ class Candidate:
     def worth(self) -> int:
         """How good a question it promises, before anything is known of the others."""
         bare = self.kind == "number" and " " not in self.answer
-        return _WORTH[self.kind] - _BARE * bare - _LEANING * bool(_LEANS.match(self.evidence))
+        generic = self.kind in ("name", "place") and bool(_GENERIC.search(self.answer))
+        return _WORTH[self.kind] - _BARE * bare - _GENERIC_NAME * generic - _LEANING * bool(_LEANS.match(self.evidence))
 
 
 def candidates(section: Section, n: int) -> list[Candidate]:
@@ -129,11 +143,24 @@ def _in_prose(sentence: str) -> Iterator[Candidate]:
     taken: list[tuple[int, int, str]] = []
     for kind, pattern in _FORMS:
         for match in pattern.finditer(sentence):
-            end = match.start() + len(_without_nation(match.group()) if kind == "name" else match.group())
-            free = all(end <= start or match.start() >= other for start, other, _ in taken)
-            if free and not (kind in ("name", "place") and _says_nothing(sentence[match.start() : end])):
-                taken.append((match.start(), end, kind))
+            start, end = _bare_name(match) if kind == "name" else match.span()
+            free = all(end <= other_start or start >= other_end for other_start, other_end, _ in taken)
+            if free and start < end and not (kind in ("name", "place") and _says_nothing(sentence[start:end])):
+                taken.append((start, end, kind))
     yield from (Candidate(sentence[start:end], sentence, kind) for start, end, kind in sorted(taken))
+
+
+def _bare_name(match: re.Match[str]) -> tuple[int, int]:
+    """Return where a name stands without the title or the people before it and the nation behind it; nowhere, if an office is all that is there."""
+    end = match.start() + len(_without_nation(match.group()))
+    name = match.group()[: end - match.start()]
+    title = _TITLES.match(name)
+    start = match.start() + (title.end() if title else 0)
+    if title and _OFFICE.match(match.string[start:end]):
+        return end, end
+    people, space, rest = match.string[start:end].partition(" ")
+    is_people = len(nation_of(people)) > 1 and people != nation_of(people)[0] and not nation_of(match.string[start:end])
+    return (start + len(people + space) if is_people and " " in rest else start), end
 
 
 def _without_nation(name: str) -> str:
@@ -145,7 +172,9 @@ def _without_nation(name: str) -> str:
 def _says_nothing(name: str) -> bool:
     """Tell whether a capitalised span is no name: an opening word, a month, a people's adjective."""
     nation = nation_of(name)
-    return bool(_NOT_A_NAME.match(name) or _SAYS_NOTHING.fullmatch(name) or (nation and name != nation[0]))
+    people = nation_of(name.partition(" ")[0])
+    described = " " in name and people and name.partition(" ")[0] != people[0] and not nation
+    return bool(_NOT_A_NAME.match(name) or _SAYS_NOTHING.fullmatch(name) or _COMPOUND.search(name) or described or (nation and name != nation[0]))
 
 
 def _cells(row: str) -> Iterator[Candidate]:

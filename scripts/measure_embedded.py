@@ -1,0 +1,151 @@
+"""Measure the embedded model as reader and judge on SQuAD articles that it was not trained on, as the pipeline asks it.
+
+    python scripts/measure_embedded.py --squad train-v2.0.json --articles "Spectre_(2015_film)" "Solar_energy" --questions 150
+
+Reader: exact match and F1 of answerable questions by SQuAD's own script's rules, how many of them it declines, how much of each kind of negative it
+declines. Judge: AUROC of p(yes) by kind. The negatives are the project's own; "written" are SQuAD's unanswerable questions. `--bare` measures the
+model without its adapter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import random
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sklearn.metrics import roc_auc_score
+from train_embedded import WRITTEN, squad_material
+
+from pipeline.evaluation.squad import score
+from pipeline.llm import answering, prompts
+from pipeline.llm.chat import wire
+from pipeline.llm.embedded import ADAPTER, SLOTS, serve
+from pipeline.negatives.make import make_examples
+from pipeline.retrieval.minilm import encoder
+from pipeline.text.windows import window
+
+if TYPE_CHECKING:
+    import aiohttp
+
+KINDS = {"random": 1.0, "same_page": 1.0, "similar": 1.0, "altered_question": 1.0, "evidence_removed": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question on a context, its answer (empty: it has none), and its kind."""
+
+    context: str
+    question: str
+    answer: str
+    kind: str
+
+
+def questions(squad: Path, articles: list[str], most: int, seed: int) -> list[Asked]:
+    """Return up to `most` questions of each kind."""
+    material = squad_material(squad, articles)
+    rng = random.Random(seed)
+    drawn = rng.sample(material.questions, min(most, len(material.questions)))
+    made = make_examples(drawn, material.sections, KINDS, True, encoder().sentence_vectors, seed)
+    found = [Asked(e.context, e.question, e.answer if e.answerable else "", e.kind) for e in made.examples]
+    written = [Asked(section.context, question, "", WRITTEN) for section, question in material.unanswerable]
+    by_kind: dict[str, list[Asked]] = defaultdict(list)
+    for one in [*found, *written]:
+        by_kind[one.kind].append(one)
+    return [one for kind in sorted(by_kind) for one in (by_kind[kind] if len(by_kind[kind]) <= most else rng.sample(by_kind[kind], most))]
+
+
+async def ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a completion."""
+    async with session.post(f"{url}/chat/completions", data=wire(body), headers={"Content-Type": "application/json"}) as reply:
+        found: dict[str, Any] = await reply.json()
+        return found["choices"][0] if reply.status == 200 else {"message": {"content": ""}, "refused": found}
+
+
+def p_yes(choice: dict[str, Any]) -> float:
+    """Return the share of " yes" in the probability of " yes" and " no" as the first token."""
+    top = choice["logprobs"]["content"][0]["top_logprobs"]
+    found = {one["token"].strip(): math.exp(one["logprob"]) for one in reversed(top)}
+    yes, no = found.get("yes", 0.0), found.get("no", 0.0)
+    return yes / (yes + no) if yes + no else 0.5
+
+
+async def measured(base_url: str, key: str, asked: list[Asked]) -> list[tuple[str, float]]:
+    """Return what the reader says and the judge thinks of each question."""
+    import aiohttp
+
+    slots = asyncio.Semaphore(SLOTS)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}, timeout=aiohttp.ClientTimeout(total=None)) as session:
+
+        async def one(row: Asked) -> tuple[str, float]:
+            async with slots:
+                read = await ask(session, base_url, answering.small_request("m", row.context, row.question).body())
+                shown = prompts.small(window(row.context, row.question, answering.SHOWN_TO_SMALL), prompts.turn_judge(row.question))
+                body = {"model": "m", "messages": [{"role": r, "content": c} for r, c in shown], "max_tokens": 1, "temperature": 0}
+                judged = await ask(session, base_url, {**body, "logprobs": True, "top_logprobs": 20})
+            return read["message"]["content"].strip(), p_yes(judged)
+
+        return list(await asyncio.gather(*map(one, asked)))
+
+
+def figures(asked: list[Asked], found: list[tuple[str, float]]) -> dict[str, Any]:
+    """Return the measures."""
+    positives = [(row, said, p) for row, (said, p) in zip(asked, found, strict=True) if row.answer]
+    scores = [score("" if answering.declines(said) else said, [row.answer]) for row, said, _ in positives]
+    n = len(positives)
+    declined: dict[str, list[bool]] = defaultdict(list)
+    judged: dict[str, list[float]] = defaultdict(list)
+    for row, (said, p) in zip(asked, found, strict=True):
+        declined[row.kind].append(answering.declines(said))
+        judged[row.kind].append(p)
+    yes = judged.pop("positive")
+    return {
+        "answerable": n,
+        "exact_match": round(sum(exact for exact, _ in scores) / n, 3),
+        "f1": round(sum(f1 for _, f1 in scores) / n, 3),
+        "over_refusal": round(sum(declined.pop("positive")) / n, 3),
+        "declined": {kind: f"{sum(some)}/{len(some)} = {sum(some) / len(some):.2f}" for kind, some in sorted(declined.items())},
+        "judge_auroc": {kind: _auroc(yes, no) for kind, no in sorted(judged.items())},
+        "judge_auroc_all": _auroc(yes, [p for no in judged.values() for p in no]),
+    }
+
+
+def _auroc(yes: list[float], no: list[float]) -> float:
+    return round(float(roc_auc_score([True] * len(yes) + [False] * len(no), yes + no)), 3)
+
+
+def main() -> None:
+    """Read the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--squad", type=Path, required=True, help="SQuAD 2.0 JSON, plain or gzipped")
+    parser.add_argument("--articles", nargs="+", required=True)
+    parser.add_argument("--questions", type=int, default=150, help="at most so many of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--adapter", type=Path, default=ADAPTER, help="another adapter than the one that is shipped")
+    parser.add_argument("--bare", action="store_true", help="without an adapter")
+    parser.add_argument("--out", type=Path, help="write each question with what was said of it, as JSON lines")
+    given = parser.parse_args()
+    asked = questions(given.squad, given.articles, given.questions, given.seed)
+    began = time.monotonic()
+    with serve(None if given.bare else given.adapter) as endpoint:
+        found = asyncio.run(measured(endpoint.base_url, endpoint.api_key, asked))
+    print(json.dumps({**figures(asked, found), "seconds": round(time.monotonic() - began, 1), "asked": len(asked)}, indent=1))
+    if given.out:
+        lines = [
+            json.dumps({"kind": row.kind, "question": row.question, "answer": row.answer, "said": said, "p_yes": round(p, 4)}, ensure_ascii=False)
+            for row, (said, p) in zip(asked, found, strict=True)
+        ]
+        given.out.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
