@@ -120,7 +120,7 @@ def test_a_title_is_no_part_of_a_name_and_no_name_is_cut(sentence: str, answer: 
 
 def test_an_office_a_people_and_a_compound_are_no_names() -> None:
     sentence = "The Minister of Youth met the Australian Olympian at a World Archery-approved place near the river."
-    assert not {"Minister of Youth", "Youth", "Australian Olympian", "World Archery-approved"} & set(found(sentence))
+    assert not {"Minister of Youth", "Minister", "Australian Olympian", "World Archery-approved"} & set(found(sentence))
 
 
 def test_a_figure_ends_with_a_figure() -> None:

@@ -174,7 +174,8 @@ def _says_nothing(name: str) -> bool:
     nation = nation_of(name)
     people = nation_of(name.partition(" ")[0])
     described = " " in name and people and name.partition(" ")[0] != people[0] and not nation
-    return bool(_NOT_A_NAME.match(name) or _SAYS_NOTHING.fullmatch(name) or _COMPOUND.search(name) or described or (nation and name != nation[0]))
+    says_nothing = _NOT_A_NAME.match(name) or _SAYS_NOTHING.fullmatch(name) or _TITLES.fullmatch(name) or _COMPOUND.search(name)
+    return bool(says_nothing or described or (nation and name != nation[0]))
 
 
 def _cells(row: str) -> Iterator[Candidate]:
