@@ -78,12 +78,13 @@ def main(
 
     if base_url and not qa:
         raise InputError("--base-url is for --qa", base_url, "name the endpoint's model with --qa")
+    named, qa = qa, reader.wanted(qa, run.say)
     folder = run.folder.require_model(discriminator)
     model = reader.chosen(run.folder, qa, base_url) if qa else None
     asked = _asked(run, dataset)
     inputs = {**asked.inputs, **_hashes(folder), **({"qa": model.name} if model else {})}
     chosen = {"dataset": asked.name, "discriminator": discriminator, "threshold": threshold, "qa": qa, "base_url": base_url, "seed": seed}
-    name = _name(name, asked.name, "" if discriminator == "discriminator" else discriminator, qa or "")
+    name = _name(name, asked.name, "" if discriminator == "discriminator" else discriminator, named or "")
     run = dataclasses.replace(run, stage=f"evaluate {name}")
     entry = run.is_current(inputs, chosen)
     if entry:

@@ -21,6 +21,7 @@ from pipeline.errors import InputError
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_PREFIX = "PIPELINE"
 EMBEDDED_MODEL = "embedded"
+NO_MODEL = "none"
 USER_AGENT_NAME = "abstention-pipeline"
 
 
@@ -277,8 +278,8 @@ discriminator = click.option(
 )  # fmt: skip
 qa_model = click.option(
     "--qa", callback=_filled, metavar="NAME",
-    help=f"Have answers worded by this: a QA model under models/ (or its folder), '{EMBEDDED_MODEL}', or, with --base-url, a model of "
-    "that endpoint.  [default: the sentence that fits best]",
+    help=f"Have answers worded by this: '{EMBEDDED_MODEL}', a QA model under models/ (or its folder), or, with --base-url, a model of "
+    f"that endpoint; '{NO_MODEL}': the sentence that fits best.  [default: {EMBEDDED_MODEL}, where it is installed]",
 )  # fmt: skip
 qa_base_url = click.option("--base-url", metavar="URL", help="An OpenAI-compatible endpoint, ending in /v1, that has the model named by --qa.")
 classifier = click.option(

@@ -28,6 +28,8 @@ from squad_run import articles_of, qa_of, section_of
 from pipeline.dataset.formats import NO, YES
 from pipeline.errors import PipelineError
 from pipeline.llm import prompts
+from pipeline.llm.bases import dequantised
+from pipeline.llm.embedded import ADAPTER_NAME
 from pipeline.negatives.make import make_examples
 from pipeline.qa import checks
 from pipeline.records import NO_ANSWER, QA, Example, Section, context_of, derived_page_id, stable_id
@@ -36,6 +38,7 @@ from pipeline.settings import EMBEDDED_MODEL
 from pipeline.store import write_json
 from pipeline.text.tokens import token_counter
 from pipeline.trainers import rows
+from pipeline.trainers.adapter_gguf import write_adapter
 from pipeline.trainers.finetune import tune
 from pipeline.trainers.training import Job, Terms
 
@@ -233,7 +236,9 @@ def _train(given: argparse.Namespace) -> None:
     terms = Terms(given.n_epochs, given.batch_size, given.learning_rate_multiplier, given.max_minutes, given.seed)
     job = Job(rows.TASKS, EMBEDDED_MODEL, None, (), train, validation, terms, "tasks", made_of=counts)
     done = tune(job, given.out / "models", datetime.now(tz=UTC), watch, lambda line: print(line, file=sys.stderr))
-    print(done.folder)
+    shipped = given.out / ADAPTER_NAME
+    write_adapter(done.folder, dequantised(), shipped, half=True)
+    print(f"{done.folder}\n{shipped} ({shipped.stat().st_size / 1e6:.1f} MB): copy it to pipeline/llm/weights/, under a new name if it is another one")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def test_without_a_key_the_embedded_model_reads(folder: Path) -> None:
     result = run("train", "--data", folder, "--verify", "model", "--trainer", "none", "--negatives", "similar=1", "--json")
     assert result.code == 0, result.err
     counts = result.json["counts"]["verified_by_model"]
-    stayed = [e for e in negatives(folder).values() if e.verified.endswith("; smollm2-135m-instruct-q4_1 declines")]
+    stayed = [e for e in negatives(folder).values() if e.verified.endswith(f"; {MODEL_NAME} declines")]
     assert counts["asked"]["similar"] == len(stayed) + counts["dropped"].get("similar", 0) + counts["second_positives"].get("similar", 0)
     assert len(stayed) == len(negatives(folder))
 

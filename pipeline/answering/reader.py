@@ -17,7 +17,7 @@ from pipeline.errors import EndpointError, RequestRefused
 from pipeline.llm.answering import small_request
 from pipeline.llm.chat import ChatRequest
 from pipeline.records import NO_ANSWER
-from pipeline.settings import EMBEDDED_MODEL
+from pipeline.settings import EMBEDDED_MODEL, NO_MODEL
 from pipeline.text.compare import normalise_answer
 
 if TYPE_CHECKING:
@@ -74,6 +74,18 @@ def chosen(run_folder: RunFolder, name: str, base_url: str | None) -> Chosen:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return Chosen(f"{folder.name}@{digest.hexdigest()[:12]}", folder)
+
+
+def wanted(name: str | None, say: Callable[[str], None]) -> str | None:
+    """Return the name of the QA model to ask, or None for none: the one that is named, else the embedded one, if it is here."""
+    from pipeline.llm.embedded import is_here
+
+    if name is not None:
+        return None if name == NO_MODEL else name
+    if is_here():
+        return EMBEDDED_MODEL
+    say("answers are the sentences that fit best: the embedded model, which would word them, is not installed (extra 'embedded')")
+    return None
 
 
 def request_for(model: Chosen, context: str, question: str) -> ChatRequest:

@@ -120,12 +120,12 @@ def _request(example: Example, model: str, sample: int, *, embedded: bool) -> Ch
     return (answering.small_request if embedded else answering.request)(model, example.context, example.question, sample)
 
 
-def known_of(examples: Iterable[Example], model: str, ledger_path: Path) -> list[Said]:
+def known_of(examples: Iterable[Example], model: str, ledger_path: Path, *, embedded: bool) -> list[Said]:
     """Return what a model has said of examples already (create_qa's round trips ask the same thing): nothing is sent."""
     found = []
     with Ledger(ledger_path) as ledger:
         for example in examples:
-            entry = ledger.get(answering.request(model, example.context, example.question).key())
+            entry = ledger.get(_request(example, model, 0, embedded=embedded).key())
             said = answering.read(reply_of(entry, from_ledger=True)) if entry else None
             found += [said] if said else []
     return found

@@ -73,11 +73,11 @@ def read_again(run: Run, made: Made, rows: list[QA], reader: Reader) -> Reread:
     from pipeline.negatives.second_reading import settle
 
     if reader.calls.embedded:
-        run.say(f"train: negatives are read by the embedded model {reader.model} (small: it answers much that it should not)")
+        run.say(f"train: negatives are read by the embedded model {reader.model} (small: it is not always right)")
     negatives = [e for e in made.examples if e.kind != "positive"]
     with run.progress(len(negatives), "verifying", "negative") as bar:
         said = read_all(negatives, reader.model, reader.calls, run.folder.ledger, run.say, lambda client: bar.step(1, **progress_of(client.budget)))
-    known = known_of((e for e in made.examples if e.kind == "positive"), reader.model, run.folder.ledger)
+    known = known_of((e for e in made.examples if e.kind == "positive"), reader.model, run.folder.ledger, embedded=reader.calls.embedded)
     reread = settle(made, {row.qa_id: row.answer for row in rows}, said, reader.model)
     reread.positives_known, reread.positives_declined = len(known), sum(one.declined for one in known)
     return reread

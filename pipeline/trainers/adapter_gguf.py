@@ -23,8 +23,8 @@ _NAMES = {
 _TENSOR = re.compile(r"layers\.(\d+)\.(.+?)\.lora_([AB])\.weight")
 
 
-def write_adapter(source: Path, base: Path, target: Path) -> None:
-    """Write the adapter in folder `source`, trained on the Llama in folder `base`, as GGUF.
+def write_adapter(source: Path, base: Path, target: Path, *, half: bool = False) -> None:
+    """Write the adapter in folder `source`, trained on the Llama in folder `base`, as GGUF; with `half` in float16, which is half as large.
 
     Raises InputError if the adapter is on layers that have no name there.
     """
@@ -44,14 +44,14 @@ def write_adapter(source: Path, base: Path, target: Path) -> None:
         writer.add_float32("adapter.lora.alpha", float(alpha))
         with safe_open(source / "adapter_model.safetensors", "np") as tensors:
             for key in tensors.keys():  # noqa: SIM118 (no dictionary)
-                writer.add_tensor(*_tensor(key, tensors.get_tensor(key), heads))
+                writer.add_tensor(*_tensor(key, tensors.get_tensor(key), heads, "float16" if half else "float32"))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
 
 
-def _tensor(key: str, value: Any, heads: dict[str, int]) -> tuple[str, Any]:
+def _tensor(key: str, value: Any, heads: dict[str, int], kind: str) -> tuple[str, Any]:
     import numpy as np
 
     match = _TENSOR.search(key)
@@ -61,7 +61,7 @@ def _tensor(key: str, value: Any, heads: dict[str, int]) -> tuple[str, Any]:
     tensor = value.astype(np.float32)
     if half == "B" and name in heads:
         tensor = _reordered(tensor, heads[name])
-    return f"blk.{match[1]}.{name}.weight.lora_{half.lower()}", np.ascontiguousarray(tensor)
+    return f"blk.{match[1]}.{name}.weight.lora_{half.lower()}", np.ascontiguousarray(tensor.astype(kind))
 
 
 def _reordered(tensor: Any, heads: int) -> Any:
