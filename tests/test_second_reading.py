@@ -19,6 +19,7 @@ from loopback import Loopback, serving
 
 from pipeline.llm.answering import Said, declines, read, request
 from pipeline.llm.chat import ChatReply
+from pipeline.llm.embedded import MODEL_NAME
 from pipeline.negatives.make import Made
 from pipeline.negatives.second_reading import judge, settle
 from pipeline.negatives.verify import Answers
