@@ -266,9 +266,10 @@ def _told(changes: dict[str, list[str]]) -> Iterator[str]:
 
 def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[str, Any], str]:
     """Cut every page into sections and write them as they come, in reading order; return the counts, and a sentence of them."""
+    from pipeline.database import scratch_database
     from pipeline.sources.attribution import attribution
     from pipeline.sources.sectioning import Sectioner
-    from pipeline.store import csv_file, rows_file, scratch_database, write_rows, write_text
+    from pipeline.store import csv_file, rows_file, write_rows, write_text
     from pipeline.text.duplicates import NearDuplicates
     from pipeline.text.tokens import token_counter
 

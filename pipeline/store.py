@@ -14,9 +14,8 @@ import json
 import os
 import shlex
 import shutil
-import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -228,20 +227,6 @@ def csv_file(path: Path, record: type[T]) -> Iterator[Callable[[T], None]]:
 def _formula_safe(value: object) -> object:
     """A cell that a spreadsheet would run as a formula gets a leading apostrophe (OWASP, CSV injection)."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-@contextmanager
-def scratch_database() -> Iterator[sqlite3.Connection]:
-    """Open an empty database that SQLite keeps in a temporary file of its own and removes when the block ends.
-
-    Raises StorageError if the disk for temporary files is full.
-    """
-    with closing(sqlite3.connect("", isolation_level=None)) as database:
-        try:
-            database.execute("PRAGMA journal_mode=OFF")
-            yield database
-        except sqlite3.DatabaseError as error:
-            raise StorageError("a temporary file cannot be written", str(error), "free some space, or set TMPDIR to a folder that has it") from error
 
 
 def sha256_of(path: Path) -> str:

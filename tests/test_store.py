@@ -20,6 +20,7 @@ from conftest import ROOT, environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.database import scratch_database
 from pipeline.errors import InputError, LedgerError, StageMissing, StorageError
 from pipeline.ledger import Entry, Ledger
 from pipeline.records import QA, DroppedExample, DroppedSection, Example, Page, RejectedQA, Section
@@ -29,7 +30,6 @@ from pipeline.store import (
     csv_file,
     read_rows,
     rows_file,
-    scratch_database,
     sha256_of,
     storage_error,
     whole_file,

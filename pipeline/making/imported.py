@@ -6,13 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pipeline import settings
+from pipeline.database import scratch_database
 from pipeline.errors import InputError
 from pipeline.qa.notebook import Places
 from pipeline.records import Page, Section
 from pipeline.sources.attribution import attribution
 from pipeline.sources.given import read_sections
 from pipeline.sources.notebook import read_csv_rows
-from pipeline.store import read_rows, scratch_database, sha256_of, write_csv, write_rows, write_text
+from pipeline.store import read_rows, sha256_of, write_csv, write_rows, write_text
 from pipeline.text.duplicates import NearDuplicates
 from pipeline.text.tokens import token_counter
 
