@@ -18,8 +18,9 @@ from pipeline.dataset.leaks import leaks
 from pipeline.negatives.reading import read
 from pipeline.negatives.verify import says_the_answer
 from pipeline.records import KINDS, NO_ANSWER, QA, DroppedExample, Example
+from pipeline.run_folder import RunFolder
 from pipeline.sources.given import read_qa, read_sections
-from pipeline.store import RunFolder, read_rows
+from pipeline.store import read_rows
 
 if TYPE_CHECKING:
     from pipeline.records import Section
