@@ -82,7 +82,7 @@ def main(
         entry = run.is_current(inputs, chosen)
         if entry:
             return _outcome(run, entry["counts"], "collect: nothing to do, sections are there already (--force does it anew)")
-        return _concluded(run, rules, _from_csv(file), inputs, chosen)
+        return _concluded(run, rules, _from_file(source, file), inputs, chosen)
     with ExitStack() as opened:
         wiki, store = _wiki(run, rules, source, api_url, contact, rate, opened)
         found = _from_wiki(run, rules, wiki, store, max_pages)
@@ -90,16 +90,18 @@ def main(
 
 
 def _inputs(topic: Path, source: str, file: Path | None) -> dict[str, str]:
+    from pipeline.sources.files import READERS
     from pipeline.store import sha256_of
 
-    if file is not None and source != "csv":
-        raise InputError("--file goes with --source csv", f"--source {source}", "add --source csv, or leave --file out")
+    if file is not None and source not in READERS:
+        goes_with = " or ".join(f"--source {name}" for name in READERS)
+        raise InputError(f"--file goes with {goes_with}", f"--source {source}", f"add {goes_with}, or leave --file out")
     named = {"topic": topic}
     if source == "sample":
         named["sample"] = bundled("sample", "wiki.json")
-    elif source == "csv":
+    elif source in READERS:
         if file is None:
-            raise InputError("--source csv needs a file", "--file is missing", "name the CSV with --file")
+            raise InputError(f"--source {source} needs a file", "--file is missing", f"name the {source.upper()} with --file")
         if not file.is_file():
             raise InputError("there is no such file", file, "check --file")
         named["file"] = file
@@ -197,20 +199,12 @@ def _from_wiki(run: Run, rules: Topic, wiki: Wiki, store: FetchedPages, max_page
     return Found(pages, read, failure, {"requests": wiki.requests, "pages_fetched": crawl.fetched}, store)
 
 
-def _from_csv(file: Path) -> Found:
-    from pipeline.sources.notebook import read_csv_rows
-    from pipeline.sources.sectioning import RawSection
+def _from_file(source: str, file: Path) -> Found:
+    from pipeline.sources import files
 
-    raw: dict[str, list[RawSection]] = {}
-    failure: PipelineError | None = None
-    try:
-        for row in read_csv_rows(file, ("title", "heading", "content")):
-            section = RawSection(row["heading"], (row["heading"],), 1 if row["heading"] == "Summary" else 2, "", row["content"])
-            raw.setdefault(row["title"], []).append(section)
-    except InputError as error:  # what came before the fault is good
-        failure = error
-    pages = [Page(derived_page_id(title), title, "", None, "", "", "", 0, "kept", "") for title in raw]
-    return Found(pages, lambda page: raw[page.title], failure)
+    sections, failure = files.read(source, file)
+    pages = [Page(derived_page_id(title), title, "", None, "", "", "", 0, "kept", "") for title in sections]
+    return Found(pages, lambda page: sections[page.title], failure)
 
 
 def _concluded(run: Run, rules: Topic, found: Found, inputs: dict[str, str], chosen: dict[str, Any]) -> Outcome:
