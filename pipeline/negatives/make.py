@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from pipeline.records import QA, Section
 
 _SEARCHED = 3 * similar.DEPTH // 2  # the own page's sections are among what is found
-_DRAWN: Mapping[str, Callable[[Asked, Pool, random.Random], Iterator[Offer]]] = {"random": random_kind.offers, "same_page": same_page.offers}
+_DRAWN: Mapping[str, Callable[[Asked, Pool, random.Random], Iterator[Offer]]] = {
+    "random": random_kind.offers,
+    "same_page": same_page.offers,
+}
 """kinds whose contexts are drawn from the split's sections; the others need more (a search, an exchange, a cut) and stand in `_Taking`"""
 
 
