@@ -8,14 +8,16 @@ from __future__ import annotations
 import csv
 import errno
 import glob
+import gzip
 import hashlib
 import json
 import os
 import tempfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import InputError, StorageError
 
@@ -28,7 +30,7 @@ T = TypeVar("T")
 
 ROWS_AT_ONCE = 2000
 """Rows that wait in memory until they are written to a parquet file together."""
-
+_GZIP_MAGIC = b"\x1f\x8b"
 _DISK_REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
@@ -42,6 +44,27 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
     """Return the sentence for an error of the operating system on `path`."""
     do = _DISK_REMEDIES.get(error.errno or 0, "check the path (--data names the run folder) and run the same command again")
     return StorageError("a file cannot be written or read", f"{path}: {error.strerror or error}", do)
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[IO[str]]:
+    """Open a text file, plain or gzipped, while the block runs.
+
+    Raises InputError, in the block too, if it is missing, damaged or not UTF-8.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        with gzip.open(path, "rt", encoding="utf-8-sig") if packed else path.open(encoding="utf-8-sig") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", path, "check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError("the file is not UTF-8", f"{path}: {error.reason} at byte {error.start}", "save it as UTF-8") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("the gzip file is damaged or cut off", f"{path}: {error}", "fetch or pack it again") from error
+    except OSError as error:
+        raise InputError("the file cannot be read", f"{path}: {error.strerror or error}", "check the path and its permissions") from error
 
 
 @contextmanager

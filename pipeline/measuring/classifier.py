@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import cli
 from pipeline.dataset.classification import Classified, parse
-from pipeline.dataset.given import opened
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import judged
 from pipeline.measuring.provenance import hashes, known_rows
 from pipeline.measuring.stage import finished, outcome, stage_of, write
-from pipeline.store import sha256_of
+from pipeline.store import sha256_of, text_file
 from pipeline.trainers.classify import row_of
 from pipeline.trainers.saved import load_classifier
 
@@ -34,7 +33,7 @@ def judge_classifier(run: Run, classifier: str, dataset: Path | None, name: str 
     """
     if dataset is None:
         raise InputError("which file?", "--classifier without --dataset", "name a file of {prompt, completion} with --dataset")
-    with opened(dataset) as file:
+    with text_file(dataset) as file:
         rows = parse(file, str(dataset))
     source = run.folder.require_model(classifier)
     inputs = {"dataset": sha256_of(dataset), **hashes("classifier", source)}
