@@ -18,7 +18,8 @@ import click
 
 from pipeline import __version__, settings
 from pipeline.errors import PipelineError
-from pipeline.store import RunFolder, sha256_of, storage_error
+from pipeline.run_folder import RunFolder
+from pipeline.store import sha256_of, storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

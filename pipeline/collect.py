@@ -26,7 +26,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from pipeline.records import QA, DroppedSection, Page, Section, derived_page_id
 from pipeline.settings import bundled, load_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     import httpx
@@ -83,7 +82,7 @@ def main(
         entry = run.is_current(inputs, chosen)
         if entry:
             return _outcome(run, entry["counts"], "collect: nothing to do, sections are there already (--force does it anew)")
-        return _concluded(run, rules, _from_csv(file), inputs, chosen)
+        return _concluded(run, rules, _from_file(source, file), inputs, chosen)
     with ExitStack() as opened:
         wiki, store = _wiki(run, rules, source, api_url, contact, rate, opened)
         found = _from_wiki(run, rules, wiki, store, max_pages)
@@ -91,16 +90,18 @@ def main(
 
 
 def _inputs(topic: Path, source: str, file: Path | None) -> dict[str, str]:
+    from pipeline.sources.files import READERS
     from pipeline.store import sha256_of
 
-    if file is not None and source != "csv":
-        raise InputError("--file goes with --source csv", f"--source {source}", "add --source csv, or leave --file out")
+    if file is not None and source not in READERS:
+        goes_with = " or ".join(f"--source {name}" for name in READERS)
+        raise InputError(f"--file goes with {goes_with}", f"--source {source}", f"add {goes_with}, or leave --file out")
     named = {"topic": topic}
     if source == "sample":
         named["sample"] = bundled("sample", "wiki.json")
-    elif source == "csv":
+    elif source in READERS:
         if file is None:
-            raise InputError("--source csv needs a file", "--file is missing", "name the CSV with --file")
+            raise InputError(f"--source {source} needs a file", "--file is missing", f"name the {source.upper()} with --file")
         if not file.is_file():
             raise InputError("there is no such file", file, "check --file")
         named["file"] = file
@@ -198,24 +199,18 @@ def _from_wiki(run: Run, rules: Topic, wiki: Wiki, store: FetchedPages, max_page
     return Found(pages, read, failure, {"requests": wiki.requests, "pages_fetched": crawl.fetched}, store)
 
 
-def _from_csv(file: Path) -> Found:
-    from pipeline.sources.notebook import read_csv_rows
-    from pipeline.sources.sectioning import RawSection
+def _from_file(source: str, file: Path) -> Found:
+    from pipeline.sources import files
 
-    raw: dict[str, list[RawSection]] = {}
-    failure: PipelineError | None = None
-    try:
-        for row in read_csv_rows(file, ("title", "heading", "content")):
-            section = RawSection(row["heading"], (row["heading"],), 1 if row["heading"] == "Summary" else 2, "", row["content"])
-            raw.setdefault(row["title"], []).append(section)
-    except InputError as error:  # what came before the fault is good
-        failure = error
-    pages = [Page(derived_page_id(title), title, "", None, "", "", "", 0, "kept", "") for title in raw]
-    return Found(pages, lambda page: raw[page.title], failure)
+    sections, failure = files.read(source, file)
+    pages = [Page(derived_page_id(title), title, "", None, "", "", "", 0, "kept", "") for title in sections]
+    return Found(pages, lambda page: sections[page.title], failure)
 
 
 def _concluded(run: Run, rules: Topic, found: Found, inputs: dict[str, str], chosen: dict[str, Any]) -> Outcome:
     """Write the sections of what was found, unless they are there already; after a fault, what there is, and the fault."""
+    from pipeline.sources.counts import changes, told_of
+
     finished = run.folder.stages().get("collect")
     if found.failure and (finished or not found.pages):
         raise found.failure  # what an earlier collect brought to its end is worth more than half of a new one
@@ -225,10 +220,11 @@ def _concluded(run: Run, rules: Topic, found: Found, inputs: dict[str, str], cho
     else:
         outcome = _outcome(run, *_written(run, rules, found, chosen["encoding"]))
     outcome.facts = dict(found.cost)
-    changes = _changes(found, whole=chosen["max_pages"] is None)
-    if changes is not None:
-        outcome.facts["changes"] = changes
-        outcome.lines += tuple(_told(changes))
+    earlier = found.store.collected() if found.store else []
+    if earlier:
+        different = changes(earlier, found.pages, whole=chosen["max_pages"] is None)
+        outcome.facts["changes"] = different
+        outcome.lines += tuple(told_of(different))
     if found.failure:
         outcome.failure, outcome.then = found.failure, ""
         outcome.lines = (f"{outcome.lines[0]} – kept, but the stage is not complete",)
@@ -240,39 +236,17 @@ def _concluded(run: Run, rules: Topic, found: Found, inputs: dict[str, str], cho
     return outcome
 
 
-def _changes(found: Found, *, whole: bool) -> dict[str, list[str]] | None:
-    """Return the titles of pages that came, whose revision or title is another, and that are gone, since the last collect from this wiki.
-
-    Of a crawl that stops early nothing is gone; None if there was no such collect.
-    """
-    earlier = found.store.collected() if found.store else []
-    if not earlier:
-        return None
-    old = {page_id: (title, revision) for page_id, title, revision in earlier}
-    new = {page.page_id: (page.title, page.revision_id) for page in found.pages if page.status == "kept"}
-    return {
-        "added": sorted(new[i][0] for i in new.keys() - old.keys()),
-        "changed": sorted(new[i][0] for i in new.keys() & old.keys() if new[i] != old[i]),
-        "removed": sorted(old[i][0] for i in old.keys() - new.keys()) if whole else [],
-    }
-
-
-def _told(changes: dict[str, list[str]]) -> Iterator[str]:
-    for name, titles in changes.items():
-        if titles:
-            more = f" and {len(titles) - 3} more" if len(titles) > 3 else ""  # noqa: PLR2004
-            yield f"  {len(titles)} {name} since the last time: {', '.join(titles[:3])}{more}"
-
-
 def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[str, Any], str]:
     """Cut every page into sections and write them as they come, in reading order; return the counts, and a sentence of them."""
+    from pipeline.database import scratch_database
     from pipeline.sources.attribution import attribution
+    from pipeline.sources.counts import Counts, sentence_of
     from pipeline.sources.sectioning import Sectioner
-    from pipeline.store import csv_file, rows_file, scratch_database, write_rows, write_text
+    from pipeline.store import csv_file, rows_file, write_rows, write_text
     from pipeline.text.duplicates import NearDuplicates
     from pipeline.text.tokens import token_counter
 
-    folder, counts, pages = run.folder, _Counts(), list[Page]()
+    folder, counts, pages = run.folder, Counts(), list[Page]()
     with ExitStack() as opened:
         sectioner = Sectioner(rules, token_counter(encoding), NearDuplicates(opened.enter_context(scratch_database())))
         add_section = opened.enter_context(rows_file(folder.sections, Section))
@@ -297,7 +271,7 @@ def _written(run: Run, rules: Topic, found: Found, encoding: str) -> tuple[dict[
     write_text(folder.attribution, attribution(pages))
     _unfinish_what_follows(run)
     named = counts.named()
-    return named, f"collect: {_sentence(named)}{_orphans(run)}"
+    return named, f"collect: {sentence_of(named)}{_orphans(run)}"
 
 
 def _orphans(run: Run) -> str:
@@ -319,44 +293,6 @@ def _unfinish_what_follows(run: Run) -> None:
     made_from = run.folder.stages().get("create_qa", {}).get("inputs", {}).get("sections")
     if made_from != sha256_of(run.folder.sections):
         run.folder.unfinish("create_qa", "train", "report")
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What went in and what came out: sections met = sections kept (parts of a split one counted once) + sections dropped."""
-
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    whole: int = 0
-    sections: int = 0
-    duplicates: int = 0
-    tokens: int = 0
-
-    def add(self, page: Page, kept: list[Section], dropped: list[DroppedSection]) -> None:
-        self.statuses[page.status] += 1
-        self.reasons.update(gone.reason for gone in dropped)
-        self.whole += sum(section.part == 0 for section in kept)
-        self.sections += len(kept)
-        self.duplicates += sum(bool(section.duplicate_of) for section in kept)
-        self.tokens += sum(section.tokens for section in kept)
-
-    def named(self) -> dict[str, Any]:
-        from pipeline.sources.sectioning import LEFT_OUT
-
-        gone = self.reasons.total() - self.reasons[LEFT_OUT]
-        return {
-            "pages": self.statuses.total(), "pages_by_status": dict(sorted(self.statuses.items())), "sections_met": self.whole + gone,
-            "sections": self.sections, "sections_split_further": self.sections - self.whole, "sections_dropped": gone,
-            "dropped_by_reason": dict(sorted((+self.reasons).items())), "near_duplicates": self.duplicates, "tokens": self.tokens,
-        }  # fmt: skip
-
-
-def _sentence(counts: dict[str, Any]) -> str:
-    statuses = ", ".join(f"{n} {name}" for name, n in counts["pages_by_status"].items())
-    reasons = ", ".join(f"{n} {name}" for name, n in counts["dropped_by_reason"].items())
-    alike = f" ({counts['near_duplicates']} repeat another)" if counts["near_duplicates"] else ""
-    gone = f"; {counts['sections_dropped']} dropped ({reasons})" if reasons else ""
-    return f"{counts['pages']} pages met ({statuses}) → {counts['sections']} sections{alike}, {counts['tokens']} tokens{gone}"
 
 
 def _outcome(run: Run, counts: dict[str, Any], line: str) -> Outcome:

@@ -28,16 +28,13 @@ Writes, in the run folder
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-from collections import Counter
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
-from pipeline.engines.calls import Calls, budget_for, connected, heeding_interrupts, progress_of, which_model
-from pipeline.errors import EndpointError, InputError, Interrupted, PipelineError
-from pipeline.records import QA, Page, RejectedQA, Section, stable_id
+from pipeline.engines.calls import Calls, budget_for, which_model
+from pipeline.errors import EndpointError, InputError, PipelineError
+from pipeline.records import QA, RejectedQA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +42,8 @@ if TYPE_CHECKING:
 
     from pipeline.cli import Run
     from pipeline.llm.budget import Budget
-    from pipeline.llm.client import ChatClient
-    from pipeline.qa.drafts import Ask, Outcome, Plan
+    from pipeline.qa.drafts import Plan
     from pipeline.workbench import Workbench
-
-JOBS_A_CALL = 8  # sections in work for each call in flight: one that waits to be sent again holds up no other
 
 
 @cli.stage("create_qa")
@@ -90,30 +84,18 @@ def main(
     return _generate(run, plan, limit, Calls(base_url, embedded, batch, concurrency, timeout, budget))
 
 
-def _asked(run: Run, limit: int | None) -> Iterator[Section]:
-    """Yield the sections that are asked about, in the file's order: `limit` of them, the same ones for the same run, spread over the pages."""
-    from pipeline.sources.given import each_section
-
-    path = run.folder.sections
-    if limit is None:
-        yield from each_section(path)
-        return
-    hashed = ((stable_id("draw", section.section_id), section.section_id) for section in each_section(path) if not section.duplicate_of)
-    wanted = {section_id for _, section_id in heapq.nsmallest(limit, hashed)}
-    yield from (section for section in each_section(path) if section.section_id in wanted)
-
-
 def _estimated(run: Run, plan: Plan, limit: int | None, budget: Budget) -> cli.Outcome:
     from pipeline.ledger import Ledger
+    from pipeline.making.generated import sections_asked
     from pipeline.qa.estimate import estimate
     from pipeline.text.tokens import token_counter
 
     count = token_counter("cl100k_base")
     if run.folder.ledger.is_file():
         with Ledger(run.folder.ledger) as ledger:
-            found = estimate(_asked(run, limit), plan, count, lambda key: ledger.get(key) is not None)
+            found = estimate(sections_asked(run, limit), plan, count, lambda key: ledger.get(key) is not None)
     else:
-        found = estimate(_asked(run, limit), plan, count, lambda _: False)
+        found = estimate(sections_asked(run, limit), plan, count, lambda _: False)
     price = budget.price
     cost = round(price.cost(found.tokens_in, found.tokens_out), 4) if price else None
     money = f"about {cost:,.2f} USD (prices of {price.as_of})" if price else "no price is known for this model (--prices names a table)"
@@ -130,6 +112,7 @@ def _estimated(run: Run, plan: Plan, limit: int | None, budget: Budget) -> cli.O
 
 def _generate(run: Run, plan: Plan, limit: int | None, calls: Calls) -> cli.Outcome:
     from pipeline.llm.prompts import VERSION
+    from pipeline.making.generated import generate
     from pipeline.store import sha256_of
     from pipeline.workbench import Workbench
 
@@ -142,7 +125,7 @@ def _generate(run: Run, plan: Plan, limit: int | None, calls: Calls) -> cli.Outc
     if calls.embedded:
         run.say(f"create_qa: no key and no endpoint named – using the embedded model {plan.model} (small: read what it writes before you trust it)")
     with Workbench(QA, RejectedQA) as bench:
-        failure = (_ask_in_batches if calls.batch else _ask)(run, plan, limit, calls, bench)
+        failure = generate(run, plan, limit, calls, bench)
         spent = calls.budget.spent
         if failure and not spent.calls and not spent.from_ledger:
             raise failure  # nothing came of it: what was there before stays as it is, and stays finished
@@ -160,105 +143,9 @@ def _passes(run: Run, inputs: dict[str, str]) -> dict[str, Any]:
     return dict(entry.get("settings", {}).get("passes", {})) if entry.get("inputs") == inputs else {}
 
 
-def _ask(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
-    """Have rows made for each section that is asked about, and lay them on the bench; return why not for all, where that is so."""
-    from pipeline.ledger import Ledger
-
-    with Ledger(run.folder.ledger) as ledger, connected(ledger, plan.model, calls, run.say) as client:
-        asyncio.run(_ask_all(run, client, plan, limit, bench, client.concurrency))
-    if isinstance(client.stopped, Interrupted):
-        raise KeyboardInterrupt
-    return client.stopped
-
-
-def _ask_in_batches(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
-    """Have rows made through the Batch API; return why not for all sections, where that is so."""
-    from pipeline.engines.batches import ask_in_batches
-    from pipeline.engines.local import run_jobs
-    from pipeline.ledger import Ledger
-    from pipeline.llm.client import ChatClient, key_from_environment
-    from pipeline.qa.generate import section_rows
-
-    search = _search(run) if plan.style == "answer-first" else lambda _question, _k: []
-    _know_sections(run, limit, bench)
-
-    def one_round(ask: Ask) -> None:
-        async def work(job: tuple[int, Section]) -> None:
-            _lay_down(bench, *job, await section_rows(job[1], plan, ask, search))
-
-        bench.clear()
-        asyncio.run(run_jobs(enumerate(_asked(run, limit)), work, 1, lambda _: None))
-
-    with Ledger(run.folder.ledger) as ledger:
-        probe = ChatClient(ledger, plan.model, calls.base_url, key_from_environment(), 1, calls.timeout, calls.budget, say=run.say)
-        return ask_in_batches(probe, run.folder.root / "batches", one_round, run.say)
-
-
-def _lay_down(bench: Workbench, place: int, section: Section, rows: list[Outcome]) -> None:
-    from pipeline.qa.drafts import NO_REPLY
-
-    bench.put(place, rows)
-    if any(isinstance(row, QA) or row.reason not in NO_REPLY for row in rows):
-        bench.reach(section.section_id)
-
-
-async def _ask_all(run: Run, client: ChatClient, plan: Plan, limit: int | None, bench: Workbench, at_once: int) -> None:
-    from pipeline.engines.local import run_jobs
-    from pipeline.qa.generate import section_rows
-
-    search = _search(run) if plan.style == "answer-first" else lambda _question, _k: []
-    total = _know_sections(run, limit, bench)
-    kept: Counter[bool] = Counter()
-    with run.progress(total, "sections", "section") as bar:
-
-        async def work(job: tuple[int, Section]) -> tuple[int, Section, list[Outcome]]:
-            return *job, await section_rows(job[1], plan, client.complete, search)
-
-        def done(result: tuple[int, Section, list[Outcome]]) -> None:
-            place, section, rows = result
-            _lay_down(bench, place, section, rows)
-            kept.update(isinstance(row, QA) for row in rows)
-            bar.step(1, kept=kept[True], rejected=kept[False], **progress_of(client.budget))
-
-        async with client:
-            with heeding_interrupts(client, run.say):
-                # the embedded model's slots each remember one section: no more of them at once than there are slots
-                await run_jobs(enumerate(_asked(run, limit)), work, at_once * (1 if plan.small else JOBS_A_CALL), done)
-
-
-def _know_sections(run: Run, limit: int | None, bench: Workbench) -> int:
-    """Lay the run's sections on the bench, by name; return how many are to be asked about."""
-    from pipeline.sources.given import each_section
-
-    counted: Counter[bool] = Counter()
-
-    def named() -> Iterator[tuple[str, str, str]]:
-        for section in each_section(run.folder.sections):
-            counted[bool(section.duplicate_of)] += 1
-            yield section.section_id, section.title, section.heading
-
-    bench.know(named())
-    return counted.total() if limit is None else min(limit, counted[False])
-
-
-def _search(run: Run) -> Callable[[str, int], list[str]]:
-    """Return a search over all sections of the run; these must fit into memory."""
-    from pipeline.retrieval.bm25 import Bm25
-    from pipeline.sources.given import each_section
-
-    ids: list[str] = []
-
-    def contexts() -> Iterator[str]:
-        for section in each_section(run.folder.sections):
-            ids.append(section.section_id)
-            yield section.context
-
-    index = Bm25(list(contexts()))
-    return lambda question, k: [ids[at] for at in index.search([question], k)[0]]
-
-
 def _import(run: Run, path: Path) -> cli.Outcome:
     """Add the rows of a notebook's CSV, with sections that the run lacks; what came before a fault in the file is kept."""
+    from pipeline.making.imported import read_notebook
     from pipeline.store import sha256_of
     from pipeline.workbench import Workbench
 
@@ -273,7 +160,7 @@ def _import(run: Run, path: Path) -> cli.Outcome:
     if entry:
         return _outcome(run, entry["counts"], "create_qa: nothing to do, the rows are there already (--force does it anew)")
     with Workbench(QA, RejectedQA) as bench:
-        adopted, failure = _read_notebook(run, path, bench)
+        adopted, failure = read_notebook(run, path, bench)
         outcome = _write(run, bench, lambda row: run.force and row.source != "generated", failure)
     if adopted:
         inputs, passes = {"sections": sha256_of(run.folder.sections)}, {name: made for name, made in passes.items() if name != "generate"}
@@ -281,65 +168,6 @@ def _import(run: Run, path: Path) -> cli.Outcome:
         kept = {name: made for name, made in passes.items() if not (run.force and name.startswith("import "))}
         cli.finish(run, outcome, inputs, {"passes": {**kept, label: chosen}}, {})
     return outcome
-
-
-def _read_notebook(run: Run, path: Path, bench: Workbench) -> tuple[int, PipelineError | None]:
-    """Lay a notebook's rows on the bench and take its new sections in; return how many these are, and a fault in the middle of the file.
-
-    Raises InputError if nothing came before the fault.
-    """
-    from pipeline.qa.notebook import Places
-    from pipeline.sources.given import read_sections
-    from pipeline.sources.notebook import read_csv_rows
-    from pipeline.store import scratch_database
-    from pipeline.text.duplicates import NearDuplicates
-    from pipeline.text.tokens import token_counter
-
-    sections = read_sections(run.folder.sections)
-    topic = settings.load_topic(settings.bundled("topics", "olympics-2020.toml"))
-    at, failure = 0, None
-    with scratch_database() as database:
-        places = Places(sections, topic, token_counter("cl100k_base"), NearDuplicates(database))
-        try:
-            for at, row in enumerate(read_csv_rows(path, ("title", "heading", "questions", "answers")), 1):
-                bench.put(at, places.rows(row))
-        except InputError as error:
-            if not at:
-                raise
-            failure = error
-    if places.adopted:
-        _adopt(run, sections, places.adopted)
-    bench.know((section.section_id, section.title, section.heading) for section in (*sections, *places.adopted))
-    return len(places.adopted), failure
-
-
-def _adopt(run: Run, sections: list[Section], new: list[Section]) -> None:
-    """Write the run's sections with new ones among them, in reading order, and their pages; a finished collect stays finished."""
-    from pipeline.sources.attribution import attribution
-    from pipeline.store import read_rows, sha256_of, write_csv, write_rows, write_text
-
-    folder = run.folder
-    rows = sorted([*sections, *new], key=lambda section: (section.page_id, section.position, section.part))
-    pages = _with_pages_of(new, read_rows(folder.pages, Page) if folder.pages.is_file() else [])
-    entry = folder.stages().get("collect")
-    table = folder.sections.with_suffix(".csv")
-    write_rows(folder.sections, Section, rows)
-    write_csv(table, Section, rows)
-    write_rows(folder.pages, Page, pages)
-    write_text(folder.attribution, attribution(pages))
-    run.say(f"create_qa: {len(new)} sections that this run did not have came with the rows")
-    if entry:
-        written = (folder.sections, table, folder.pages, folder.attribution)
-        outputs = {**entry.get("outputs", {}), **{path.name: sha256_of(path) for path in written}}
-        folder.finish("collect", {**entry, "outputs": outputs})
-
-
-def _with_pages_of(sections: list[Section], pages: list[Page]) -> list[Page]:
-    """Return pages and, for sections whose page is not among them, a page of which nothing is known but its title."""
-    known = {page.page_id for page in pages}
-    counted = Counter((section.page_id, section.title) for section in sections if section.page_id not in known)
-    came = [Page(page_id, title, "", None, "", "", "", n, "kept", "came with imported rows") for (page_id, title), n in counted.items()]
-    return sorted([*pages, *came], key=lambda page: (page.page_id, page.title))
 
 
 def _write(run: Run, bench: Workbench, replaced: Callable[[QA | RejectedQA], bool], failure: PipelineError | None) -> cli.Outcome:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from pipeline.database import lasting
 from pipeline.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -54,11 +55,8 @@ class Ledger:
         """
         self._path = path
         with self._wrapped():
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = lasting(path, _SCHEMA)
             try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.execute(_SCHEMA)
                 if not self._db.execute("SELECT 1 FROM pragma_table_info('replies') WHERE name = 'status'").fetchone():
                     self._db.execute("ALTER TABLE replies ADD COLUMN status INTEGER NOT NULL DEFAULT 200")  # a ledger of the first days
             except BaseException:

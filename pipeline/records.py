@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 NO_ANSWER = "No sufficient context for answering the question"
 """The answer that declines, word for word."""
-NO_ANSWER_LABEL = "no_sufficient_context"
 KINDS = ("positive", "random", "same_page", "similar", "altered_question", "evidence_removed")
 """Kinds of examples this release makes; everything but `positive` is a hard negative."""
 SPLITS = ("train", "validation", "test")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cli import Run
-    from pipeline.store import RunFolder
+    from pipeline.run_folder import RunFolder
 
 
 @cli.stage("report")
@@ -64,7 +64,7 @@ def _other(run: Run, compare: Path) -> RunFolder:
     Raises InputError if it is this one, StageMissing if nothing was collected there.
     """
     from pipeline.errors import InputError
-    from pipeline.store import RunFolder
+    from pipeline.run_folder import RunFolder
 
     other = RunFolder(compare)
     if compare.resolve() == run.folder.root.resolve():

@@ -1,7 +1,6 @@
-"""The run folder: where each file lies, how it is written (whole or not at all), how it is read.
+"""Files: how they are written (whole or not at all), and how tables of records are read.
 
-A file is written to a temporary name beside its place and renamed; manifest.json is written last, so
-that a stage named there is complete. Parquet schemas come from the records' annotations.
+A file is written to a temporary name beside its place and renamed. Parquet schemas come from the records' annotations.
 """
 
 from __future__ import annotations
@@ -9,19 +8,18 @@ from __future__ import annotations
 import csv
 import errno
 import glob
+import gzip
 import hashlib
 import json
 import os
-import shlex
-import shutil
-import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+import zlib
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from pipeline.errors import InputError, StageMissing, StorageError
+from pipeline.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -32,8 +30,7 @@ T = TypeVar("T")
 
 ROWS_AT_ONCE = 2000
 """Rows that wait in memory until they are written to a parquet file together."""
-
-_STAGE_COMMANDS = {"collect": "python -m pipeline.collect", "create_qa": "python -m pipeline.create_qa", "train": "python -m pipeline.train"}
+_GZIP_MAGIC = b"\x1f\x8b"
 _DISK_REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
@@ -47,6 +44,27 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
     """Return the sentence for an error of the operating system on `path`."""
     do = _DISK_REMEDIES.get(error.errno or 0, "check the path (--data names the run folder) and run the same command again")
     return StorageError("a file cannot be written or read", f"{path}: {error.strerror or error}", do)
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[IO[str]]:
+    """Open a text file, plain or gzipped, while the block runs.
+
+    Raises InputError, in the block too, if it is missing, damaged or not UTF-8.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        with gzip.open(path, "rt", encoding="utf-8-sig") if packed else path.open(encoding="utf-8-sig") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", path, "check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError("the file is not UTF-8", f"{path}: {error.reason} at byte {error.start}", "save it as UTF-8") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("the gzip file is damaged or cut off", f"{path}: {error}", "fetch or pack it again") from error
+    except OSError as error:
+        raise InputError("the file cannot be read", f"{path}: {error.strerror or error}", "check the path and its permissions") from error
 
 
 @contextmanager
@@ -230,212 +248,7 @@ def _formula_safe(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-@contextmanager
-def scratch_database() -> Iterator[sqlite3.Connection]:
-    """Open an empty database that SQLite keeps in a temporary file of its own and removes when the block ends.
-
-    Raises StorageError if the disk for temporary files is full.
-    """
-    with closing(sqlite3.connect("", isolation_level=None)) as database:
-        try:
-            database.execute("PRAGMA journal_mode=OFF")
-            yield database
-        except sqlite3.DatabaseError as error:
-            raise StorageError("a temporary file cannot be written", str(error), "free some space, or set TMPDIR to a folder that has it") from error
-
-
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_an_entry(entry: object) -> bool:
-    """Tell whether a value of the manifest is what `finish` writes of a stage."""
-    return isinstance(entry, dict) and all(isinstance(entry.get(part, {}), dict) for part in ("inputs", "settings", "outputs", "cost"))
-
-
-@dataclass(frozen=True, slots=True)
-class RunFolder:
-    """The files of one run, by name."""
-
-    root: Path
-
-    @property
-    def flag(self) -> str:
-        """The flag that names this folder, fit to be pasted into a shell."""
-        return f"--data {shlex.quote(str(self.root))}"
-
-    @property
-    def pages(self) -> Path:
-        """Every page met, kept or not."""
-        return self.root / "pages.parquet"
-
-    @property
-    def sections(self) -> Path:
-        """The sections that questions are asked about."""
-        return self.root / "sections.parquet"
-
-    @property
-    def dropped_sections(self) -> Path:
-        """The sections that did not count, with the reason."""
-        return self.root / "dropped_sections.parquet"
-
-    @property
-    def qa(self) -> Path:
-        """Questions and answers that passed every check."""
-        return self.root / "qa.parquet"
-
-    @property
-    def rejected(self) -> Path:
-        """Candidates and replies that did not become a question with an answer, with the reason."""
-        return self.root / "rejected.parquet"
-
-    @property
-    def examples(self) -> Path:
-        """Positives and negatives with their split."""
-        return self.root / "examples.parquet"
-
-    @property
-    def dropped_examples(self) -> Path:
-        """Negatives that could not be made or did not pass, with the reason."""
-        return self.root / "dropped_examples.parquet"
-
-    @property
-    def reviewed_examples(self) -> Path:
-        """What people said of examples, beside what the checks had made of them."""
-        return self.root / "reviewed_examples.parquet"
-
-    @property
-    def training(self) -> Path:
-        """The folder of training files."""
-        return self.root / "train"
-
-    @property
-    def search(self) -> Path:
-        """The folder of the search's vectors."""
-        return self.root / "search"
-
-    def evaluation(self, name: str) -> Path:
-        """Return the folder of an evaluation."""
-        return self.root / "evaluation" / name
-
-    @property
-    def discriminator(self) -> Path:
-        """The folder of the light discriminator."""
-        return self.root / "models" / "discriminator"
-
-    @property
-    def models(self) -> Path:
-        """The folder of all models of this run."""
-        return self.root / "models"
-
-    def model(self, name: str) -> Path:
-        """Return the folder of a model by its name in this run, or by its path."""
-        own = self.models / name
-        return own if own.is_dir() else Path(name)
-
-    def require_model(self, name: str) -> Path:
-        """Return the folder of a model that must be there.
-
-        Raises InputError, naming those that are, if it is not.
-        """
-        folder = self.model(name)
-        if folder.is_dir() and name.strip("./"):
-            return folder
-        there = sorted(path.name for path in self.models.iterdir() if path.is_dir()) if self.models.is_dir() else []
-        do = f"run `python -m pipeline.train {self.flag}` first (with --file where there are no questions)"
-        do = f"here are: {', '.join(there)}; else {do}" if there else do
-        raise InputError("there is no such model", name or repr(name), do)
-
-    @property
-    def crawl(self) -> Path:
-        """The pages that a wiki sent, raw."""
-        return self.root / "crawl.sqlite"
-
-    @property
-    def ledger(self) -> Path:
-        """Every reply that was paid for."""
-        return self.root / "ledger.sqlite"
-
-    @property
-    def attribution(self) -> Path:
-        """Licence and sources, to be published with the data."""
-        return self.root / "ATTRIBUTION.md"
-
-    @property
-    def report(self) -> Path:
-        """The page to look at."""
-        return self.root / "report.html"
-
-    @property
-    def manifest(self) -> Path:
-        """What each finished stage was made of."""
-        return self.root / "manifest.json"
-
-    def prepare(self) -> None:
-        """Create the folder.
-
-        Raises StorageError if it cannot be made or written to.
-        """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
-        except OSError as error:
-            raise storage_error(error, self.root) from error
-
-    def stages(self) -> dict[str, dict[str, Any]]:
-        """Return the manifest: what each finished stage was made of.
-
-        Raises StorageError if manifest.json is not what this program wrote.
-        """
-        try:
-            stages = json.loads(self.manifest.read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise storage_error(error, self.manifest) from error
-        except ValueError as error:
-            raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again") from error
-        if not isinstance(stages, dict) or not all(map(_is_an_entry, stages.values())):
-            raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again")
-        return stages
-
-    def require(self, stage: str) -> dict[str, Any]:
-        """Return what the manifest says of a stage; nothing, if its file is there without an entry (it came from elsewhere).
-
-        Raises StageMissing if there is neither.
-        """
-        entry = self.stages().get(stage)
-        if not self.main_file(stage).is_file():
-            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} {self.flag}` first")
-        return entry or {}
-
-    def main_file(self, stage: str) -> Path:
-        """Return the file that the stage after this one reads."""
-        return {"collect": self.sections, "create_qa": self.qa, "train": self.examples}[stage]
-
-    def unfinish(self, *stages: str) -> None:
-        """Take stages out of the manifest: what follows from them is no longer known to be whole."""
-        kept = {name: entry for name, entry in self.stages().items() if name not in stages}
-        if kept != self.stages():
-            write_json(self.manifest, kept)
-
-    def remove_examples(self) -> None:
-        """Remove what an earlier `train` wrote, so that nothing of it stands beside what comes; call `unfinish` first.
-
-        Whatever ends a run after this, what lies in the folder is of one run, though perhaps not all of it.
-        """
-        try:
-            for path in (self.examples, self.dropped_examples, self.reviewed_examples):
-                path.unlink(missing_ok=True)
-            for folder in (self.discriminator, self.training):
-                if folder.is_dir():
-                    shutil.rmtree(folder)
-        except OSError as error:
-            raise storage_error(error, self.root) from error
-
-    def finish(self, stage: str, entry: dict[str, Any]) -> None:
-        """Write a stage into the manifest; the last thing that a stage does."""
-        write_json(self.manifest, {**self.stages(), stage: entry})

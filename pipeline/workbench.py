@@ -1,8 +1,6 @@
 """Rows while they are being made, on disk: any number of them in the same memory.
 
-A private database of SQLite's (an unnamed one: it has a file of its own once it outgrows the cache, and
-that is gone when the process ends, however it ends). Rows come in as they are made, are gone through in
-reading order, and leave in the order of their ids.
+They lie in a private database of SQLite's, come in as they are made, are gone through in reading order, and leave in the order of their ids.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from pipeline.database import private
 from pipeline.errors import StorageError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SCHEMA = """
-PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;
 CREATE TABLE sections (id TEXT PRIMARY KEY, title TEXT, heading TEXT, reached INTEGER) WITHOUT ROWID;
 CREATE TABLE made (place INTEGER, part INTEGER, kind TEXT, row TEXT);
 CREATE TABLE settled (kind TEXT, id TEXT, section TEXT, label TEXT, fresh INTEGER, row TEXT, PRIMARY KEY (kind, id));
@@ -49,8 +47,7 @@ class Workbench:
         """
         self._records = {record.__name__: record for record in records}
         with _wrapped():
-            self._db = sqlite3.connect("", isolation_level=None)
-            self._db.executescript(_SCHEMA)
+            self._db = private(_SCHEMA)
 
     def know(self, sections: Iterable[tuple[str, str, str]]) -> None:
         """Note the sections of the run: id, title, heading."""

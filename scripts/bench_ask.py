@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipeline.answering.answer import answer, evidence_for
 from pipeline.retrieval.search import Search
+from pipeline.run_folder import RunFolder
 from pipeline.sources.given import each_qa, read_sections
-from pipeline.store import RunFolder
 from pipeline.trainers.saved import load_scorer
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from bs4 import BeautifulSoup
 
+from pipeline.database import scratch_database
 from pipeline.records import Page
 from pipeline.settings import bundled, load_topic
 from pipeline.sources.sectioning import RawSection, Sectioner
-from pipeline.store import scratch_database
 from pipeline.text.duplicates import NearDuplicates
 from pipeline.text.tokens import token_counter
 from pipeline.wiki.sections import split_sections

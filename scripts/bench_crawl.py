@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 from build_sample import export, sources
 
 from pipeline.records import Page
-from pipeline.store import RunFolder, read_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

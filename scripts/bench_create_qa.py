@@ -36,9 +36,10 @@ from pipeline.llm.chat import wire
 from pipeline.qa.drafts import Plan
 from pipeline.qa.question_first import questions_request
 from pipeline.records import QA, RejectedQA
+from pipeline.run_folder import RunFolder
 from pipeline.sources.given import each_section
 from pipeline.sources.notebook import read_csv_rows
-from pipeline.store import RunFolder, read_rows
+from pipeline.store import read_rows
 
 AT_ONCE, LATENCY = 64, 0.1
 FAULTS = {"p429": 0.1, "p500": 0.05, "pbad": 0.03, "phang": 0.02, "pdrop": 0.02}

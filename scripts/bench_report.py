@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.reporting.gathered import Gathered, gather
 from pipeline.reporting.page import page
-from pipeline.store import RunFolder
+from pipeline.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pipeline.records import QA, Section

@@ -24,8 +24,9 @@ from pipeline.answering.judging import judge
 from pipeline.records import Example
 from pipeline.retrieval.minilm import MiniLM
 from pipeline.retrieval.search import DEPTH, Search, within
+from pipeline.run_folder import RunFolder
 from pipeline.sources.given import read_qa, read_sections
-from pipeline.store import RunFolder, read_rows
+from pipeline.store import read_rows
 from pipeline.trainers.discriminator import Pair
 from pipeline.trainers.saved import Light, load_scorer
 

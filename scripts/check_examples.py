@@ -18,8 +18,9 @@ from pipeline.dataset.leaks import leaks
 from pipeline.negatives.reading import read
 from pipeline.negatives.verify import says_the_answer
 from pipeline.records import KINDS, NO_ANSWER, QA, DroppedExample, Example
+from pipeline.run_folder import RunFolder
 from pipeline.sources.given import read_qa, read_sections
-from pipeline.store import RunFolder, read_rows
+from pipeline.store import read_rows
 
 if TYPE_CHECKING:
     from pipeline.records import Section
@@ -48,6 +49,8 @@ def _fault_of_negative(example: Example, context: Section, own: Section, row: QA
         "altered_question": context is own and example.context == own.context and example.question != row.question,
         "evidence_removed": context is own and len(example.context) < len(own.context) and example.question == row.question,
     }
+    if example.kind not in checks:
+        return "a kind of which this script does not know what it promises"
     if not checks[example.kind]:
         return "not what its kind says"
     if example.kind != "altered_question" and says_the_answer(row.answer, read(example.context)):

@@ -14,9 +14,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from pipeline.records import DroppedSection, Section
+from pipeline.run_folder import RunFolder
 from pipeline.sources.notebook import read_csv_rows
 from pipeline.sources.sectioning import LEFT_OUT
-from pipeline.store import RunFolder, read_rows
+from pipeline.store import read_rows
 
 ASIDE = re.compile(r"((Men|Women|Mixed|Boys|Girls|Open)('s)?)+|.*legend:.*|(\* )?key:?", re.IGNORECASE)
 

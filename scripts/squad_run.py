@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pipeline.dataset.given import WRITTEN, read_dataset
 from pipeline.errors import PipelineError
 from pipeline.records import QA, Section, context_of, derived_page_id, stable_id
-from pipeline.store import RunFolder, write_jsonl, write_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import write_jsonl, write_rows
 from pipeline.text.sentences import pieces
 from pipeline.text.tokens import token_counter
 

@@ -14,7 +14,7 @@ from pipeline.dataset.statistics import way_of
 from pipeline.making.models import Asked, _then
 from pipeline.records import Section
 from pipeline.retrieval.minilm import encoder
-from pipeline.store import RunFolder
+from pipeline.run_folder import RunFolder
 from pipeline.text.lexical import Idf
 
 if TYPE_CHECKING:

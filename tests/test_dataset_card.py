@@ -25,7 +25,8 @@ from pipeline.dataset.leaks import leaks
 from pipeline.dataset.statistics import Statistics, as_json, left_out_of_squad, lengths, page, share_verified, statistics, warnings
 from pipeline.evaluation.overlap import overlap_by_split, overlap_scores
 from pipeline.records import SPLITS, DroppedExample, Example, Page
-from pipeline.store import RunFolder, read_rows, write_rows, write_text
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows, write_rows, write_text
 from pipeline.text.markdown import escaped, quoted, table
 
 if TYPE_CHECKING:

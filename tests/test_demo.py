@@ -14,7 +14,8 @@ from conftest import ROOT, environment, run
 
 from pipeline.llm.embedded import FETCH_COMMAND
 from pipeline.records import QA, RejectedQA
-from pipeline.store import RunFolder, read_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows
 
 DEMO_SECONDS = 1200
 README = (ROOT / "README.md").read_text("utf-8")

@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.store import scratch_database
+from pipeline.database import scratch_database
 from pipeline.text.compare import jaccard, shingles
 from pipeline.text.duplicates import THRESHOLD, NearDuplicates
 

@@ -19,7 +19,8 @@ from test_endpoint import Body, completion, error, serving
 from pipeline.answering.reader import Chosen, answer_in, request_for
 from pipeline.dataset.formats import chat
 from pipeline.records import NO_ANSWER, Example
-from pipeline.store import RunFolder, read_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

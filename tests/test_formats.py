@@ -12,7 +12,8 @@ from examples_of_formats import EXAMPLES, JUDO, example, negative
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dataset.formats import chat, completion, hf, squad
+from pipeline.dataset.formats import chat, hf, squad
+from pipeline.dataset.formats.lines import ROWS, TARGETS
 from pipeline.records import NO_ANSWER, Example, Section
 from pipeline.store import read_rows, write_json, write_jsonl, write_rows
 from pipeline.text.compare import normalise_answer
@@ -29,18 +30,14 @@ def spans(examples: list[Example]) -> dict[str, squad.Span]:
     return {e.example_id: squad.span_of(e) for e in examples}
 
 
-@pytest.mark.parametrize(
-    ("name", "row"),
-    [
-        ("chat.qa", chat.qa),
-        ("chat.discriminator", chat.discriminator),
-        ("completion.qa", completion.qa),
-        ("completion.discriminator", completion.discriminator),
-    ],
-)
-def test_rows_are_those_of_the_golden_file(name: str, row: Any, tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "file", map(row, EXAMPLES))
-    assert (tmp_path / "file").read_text("utf-8") == (GOLDEN / f"{name}.jsonl").read_text("utf-8")
+def golden_of(where: str, target: str) -> Path:
+    return GOLDEN / f"{where or 'chat'}.{target}.jsonl"
+
+
+@pytest.mark.parametrize(("where", "target"), [(where, target) for where in ROWS for target in TARGETS])
+def test_rows_are_those_of_the_golden_file(where: str, target: str, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "file", map(ROWS[where][target], EXAMPLES))
+    assert (tmp_path / "file").read_text("utf-8") == golden_of(where, target).read_text("utf-8")
 
 
 def test_squad_files_are_those_of_the_golden_files(tmp_path: Path) -> None:
@@ -193,3 +190,9 @@ def test_a_row_for_the_hub_names_its_page_and_where_the_answer_stands() -> None:
     assert row.context[row.answer_start :].startswith(row.answer_span)
     declined = hf.row(EXAMPLES[4], squad.span_of(EXAMPLES[4]), None)
     assert (declined.answer, declined.answer_span, declined.answer_start, declined.plausible_answer) == (NO_ANSWER, "", None, "Carissa Moore")
+
+
+if __name__ == "__main__":  # after a change that is meant: python tests/test_formats.py
+    for place in ROWS:
+        for made_for in TARGETS:
+            write_jsonl(golden_of(place, made_for), map(ROWS[place][made_for], EXAMPLES))

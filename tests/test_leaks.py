@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.dataset.leaks import THRESHOLD, Leak, leaks, near_repeats
 from pipeline.records import QA, SPLITS, Example, Section
-from pipeline.store import RunFolder, read_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows
 from pipeline.text.compare import jaccard, shingles
 
 if TYPE_CHECKING:

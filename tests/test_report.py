@@ -23,7 +23,8 @@ from pipeline.reporting.curves import curves, thinned
 from pipeline.reporting.gathered import Gathered, gather
 from pipeline.reporting.overview import flow, warnings
 from pipeline.reporting.rows import CONTEXT_SHOWN, fitting, revision_url, rows_of
-from pipeline.store import RunFolder, read_rows, write_json, write_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows, write_json, write_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

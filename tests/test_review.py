@@ -18,7 +18,8 @@ from pipeline.dataset.review import VERDICTS, apply, parse
 from pipeline.errors import InputError
 from pipeline.evaluation.agreement import estimate, kappa, sample_size
 from pipeline.records import NO_ANSWER, DroppedExample, Example, ReviewedExample
-from pipeline.store import RunFolder, read_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

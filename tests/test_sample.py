@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.records import QA, Page, RejectedQA, Section
+from pipeline.run_folder import RunFolder
 from pipeline.settings import bundled
-from pipeline.store import RunFolder, read_rows
+from pipeline.store import read_rows
 from pipeline.text.compare import jaccard, shingles
 
 if TYPE_CHECKING:

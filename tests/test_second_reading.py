@@ -24,7 +24,8 @@ from pipeline.negatives.make import Made
 from pipeline.negatives.second_reading import judge, settle
 from pipeline.negatives.verify import Answers
 from pipeline.records import KINDS, NO_ANSWER, DroppedExample, Example, Rejected
-from pipeline.store import RunFolder, read_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows
 
 CONTEXT = "Judo at the 2020 Summer Olympics\nVenue\n\nThe judoka met at the Nippon Budokan. It was built for the Games of 1964."
 QUESTIONS = 40

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.database import scratch_database
 from pipeline.errors import InputError, StorageError
 from pipeline.records import DroppedSection, Page, Section
 from pipeline.settings import Topic, bundled, load_topic
 from pipeline.sources.notebook import read_csv_rows
 from pipeline.sources.sample import SampleTransport
 from pipeline.sources.sectioning import LEFT_OUT, RawSection, Sectioner
-from pipeline.store import scratch_database
 from pipeline.text.duplicates import NearDuplicates
 from pipeline.text.tokens import token_counter
 

@@ -20,16 +20,16 @@ from conftest import ROOT, environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.database import scratch_database
 from pipeline.errors import InputError, LedgerError, StageMissing, StorageError
 from pipeline.ledger import Entry, Ledger
 from pipeline.records import QA, DroppedExample, DroppedSection, Example, Page, RejectedQA, Section
+from pipeline.run_folder import RunFolder
 from pipeline.store import (
     ROWS_AT_ONCE,
-    RunFolder,
     csv_file,
     read_rows,
     rows_file,
-    scratch_database,
     sha256_of,
     storage_error,
     whole_file,

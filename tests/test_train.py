@@ -25,7 +25,8 @@ from pipeline.negatives.variants import forms
 from pipeline.negatives.verify import Answers, Passed, by_rules
 from pipeline.records import KINDS, NO_ANSWER, QA, SPLITS, DroppedExample, Example, Rejected, Section
 from pipeline.retrieval.minilm import MiniLM
-from pipeline.store import RunFolder, read_rows
+from pipeline.run_folder import RunFolder
+from pipeline.store import read_rows
 from pipeline.text.compare import mentions
 from pipeline.text.lexical import Idf
 from pipeline.trainers.discriminator import FEATURES, Discriminator, Pair, features, fit

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.llm.client import ChatClient
-    from pipeline.store import RunFolder
+    from pipeline.run_folder import RunFolder
 
 LONGEST_ANSWER = 128  # tokens
 _OWN_TIMEOUT = 600.0

@@ -7,22 +7,18 @@ SQuAD's ({"text": [...]}). A context that several questions share is held in mem
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
 from pipeline.records import Question, stable_id
+from pipeline.store import text_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 POSITIVE, WRITTEN, TOGETHER = "positive", "written", "all"
-_GZIP_MAGIC = b"\x1f\x8b"
 _SHOWN = 80
 
 
@@ -31,7 +27,7 @@ def read_dataset(path: Path) -> list[Question]:
 
     Raises InputError naming file and row if it cannot be read, is of neither form, has no row, or names two questions alike.
     """
-    with opened(path) as file:
+    with text_file(path) as file:
         first = next((line for line in file if line.strip()), "")
         if _is_a_row(first):
             file.seek(0)
@@ -78,27 +74,6 @@ class _Found:
         while name in self._rows:
             name, number = stable_id("q", row.context, row.question, *row.answers, number), number + 1
         return name
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[IO[str]]:
-    """Open a text file, plain or gzipped, while the block runs.
-
-    Raises InputError, in the block too, if it is missing, damaged or not UTF-8.
-    """
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        with gzip.open(path, "rt", encoding="utf-8-sig") if packed else path.open(encoding="utf-8-sig") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", path, "check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError("the file is not UTF-8", f"{path}: {error.reason} at byte {error.start}", "save it as UTF-8") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError("the gzip file is damaged or cut off", f"{path}: {error}", "fetch or pack it again") from error
-    except OSError as error:
-        raise InputError("the file cannot be read", f"{path}: {error.strerror or error}", "check the path and its permissions") from error
 
 
 def _is_a_row(line: str) -> bool:

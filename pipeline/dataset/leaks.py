@@ -1,14 +1,12 @@
 """What of one split can be seen in another: pages, contexts, questions, equal or nearly so.
 
-Nearly equal means a Jaccard similarity of 0.8 or more of word 5-grams. MinHash (Broder 1997) with locality-sensitive hashing over
-bands (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4) finds the candidates, each of which is compared
-exactly. A bucket of the hash stands for at most eight texts of a split, so that time and memory grow with the number of texts, not of
-pairs; where more texts than that are alike, one of the eight is found.
+Nearly equal means a Jaccard similarity of 0.8 or more of word 5-grams. The candidates are texts that share a band of their MinHash
+(`text.duplicates`), and each is compared exactly. A bucket of them stands for at most eight texts of a split, so that time and memory grow
+with the number of texts, not of pairs; where more texts than that are alike, one of the eight is found.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,18 +14,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.records import SPLITS
 from pipeline.text.compare import jaccard, normalise_answer, shingles
+from pipeline.text.duplicates import buckets
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
-    import numpy.typing as npt
-
     from pipeline.records import Example
 
-THRESHOLD = 0.8
-_BANDS, _ROWS = 20, 4  # misses a pair at the threshold in (1 - 0.8 ** 4) ** 20 = 3 of 100,000; takes one at 0.3 for a candidate in 15 of 100
-_SEED = 1
+THRESHOLD = 0.8  # a pair at it is missed in (1 - 0.8 ** 4) ** 30 = 1 of 7 million
 _OF_A_SPLIT = 8
 _SHOWN = 5
 _SHINGLES_KEPT = 4096
@@ -98,7 +92,7 @@ def near_repeats(texts: Sequence[str], labels: Sequence[Hashable]) -> Iterator[t
 
     compared: set[tuple[int, int]] = set()
     found: dict[int, int] = {}
-    for members in _buckets(_signatures(texts)):
+    for members in buckets(map(shingles, texts)):
         for later, earlier in _pairs(members, labels):
             if later not in found and (later, earlier) not in compared:
                 compared.add((later, earlier))
@@ -115,30 +109,3 @@ def _pairs(members: Sequence[int], labels: Sequence[Hashable]) -> Iterator[tuple
                 yield from ((member, one) for one in earlier)
         if len(kept[labels[member]]) < _OF_A_SPLIT:
             kept[labels[member]].append(member)
-
-
-def _signatures(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Return the bands of each text's MinHash as numbers (n, 20); texts that share one are candidates."""
-    import numpy as np
-    import rensa
-
-    rows = np.empty((len(texts), _BANDS * _ROWS), dtype=np.uint32)
-    for place, text in enumerate(texts):
-        minhash = rensa.RMinHash(num_perm=_BANDS * _ROWS, seed=_SEED)
-        minhash.update([" ".join(gram) for gram in shingles(text)])
-        rows[place] = array("I", minhash.digest())
-    factors = np.random.default_rng(_SEED).integers(1, 2**63, size=(_BANDS, _ROWS), dtype=np.uint64) | np.uint64(1)
-    bands: npt.NDArray[np.uint64] = (rows.reshape(-1, _BANDS, _ROWS) * factors).sum(axis=2, dtype=np.uint64)
-    return bands
-
-
-def _buckets(bands: npt.NDArray[np.uint64]) -> Iterator[list[int]]:
-    """Yield the places, ascending, of texts with an equal band, where there are two or more."""
-    import numpy as np
-
-    numbers = bands.ravel()
-    order = numbers.argsort(kind="stable")
-    ordered = numbers[order]
-    starts = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(ordered)]))
-    for at in np.flatnonzero(np.diff(starts) > 1):
-        yield sorted({int(place) // bands.shape[1] for place in order[starts[at] : starts[at + 1]]})

@@ -52,3 +52,23 @@ def measures(truth: Sequence[int], probabilities: npt.NDArray[Any], positive: in
         metrics.average_precision_score(is_positive, score) if both else None,
     ]
     return {name: None if v is None else round(float(v), _DIGITS) for name, v in zip(wanted, values, strict=True)}
+
+
+def judged(truth: Sequence[int], probabilities: Sequence[npt.NDArray[Any]], classes: Sequence[str]) -> dict[str, Any]:
+    """Return a classifier's measures, those of naming the commonest class always, each class's own, and who was taken for whom.
+
+    `truth` (n,) holds the classes' numbers, `probabilities` n rows of k.
+    """
+    import numpy as np
+    from sklearn.metrics import classification_report, confusion_matrix
+
+    p = np.asarray(probabilities)
+    numbers = list(range(len(classes)))
+    commonest = np.zeros_like(p)
+    commonest[:, int(np.bincount(truth, minlength=len(classes)).argmax())] = 1.0
+    report = classification_report(truth, p.argmax(axis=1), labels=numbers, target_names=list(classes), output_dict=True, zero_division=0.0)
+    return {
+        "texts": len(truth), "measures": measures(truth, p), "commonest_class": measures(truth, commonest),
+        "classes": {name: {what: round(float(v), 4) for what, v in report[name].items()} for name in classes},
+        "confusion": {"rows_are_true_columns_are_said": list(classes), "counts": confusion_matrix(truth, p.argmax(axis=1), labels=numbers).tolist()},
+    }  # fmt: skip

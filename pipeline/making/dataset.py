@@ -129,19 +129,20 @@ def write_training_files(
 
     Raises InputError if a row of a chat file is not what services take (an answer is empty, say).
     """
-    from pipeline.dataset.formats import chat, completion, hf, squad
+    from pipeline.dataset.formats import hf, squad
+    from pipeline.dataset.formats.lines import ROWS, TARGETS
     from pipeline.store import write_jsonl, write_rows, write_text
 
     titles = {section_id: section.title for section_id, section in sections.items()}
     written, notices = [], []
     for split in SPLITS:
         rows = [example for example in examples if example.split == split]
-        for target, as_chat, as_completion in (("qa", chat.qa, completion.qa), ("discriminator", chat.discriminator, completion.discriminator)):
+        for target in TARGETS:
             name = f"{target}.{split}.jsonl"
-            write_jsonl(folder / name, map(as_chat, rows))
-            write_jsonl(folder / "completion" / name, map(as_completion, rows))
+            for where, row_of in ROWS.items():
+                write_jsonl(folder / where / name, map(row_of[target], rows))
+                written.append(folder / where / name)
             notices += check_chat_file(folder / name, split)
-            written += [folder / name, folder / "completion" / name]
         write_text(folder / "squad" / f"{split}.json", json.dumps(squad.document(rows, spans, titles), ensure_ascii=False) + "\n")
         write_rows(
             folder / "hf" / "data" / f"{split}.parquet", hf.HubRow, (hf.row(e, spans[e.example_id], sections.get(e.context_section_id)) for e in rows)

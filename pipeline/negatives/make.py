@@ -22,12 +22,17 @@ from pipeline.text.groups import Groups, near_pairs
 from pipeline.text.lexical import Idf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pipeline.negatives.verify import Embed
     from pipeline.records import QA, Section
 
 _SEARCHED = 3 * similar.DEPTH // 2  # the own page's sections are among what is found
+_DRAWN: Mapping[str, Callable[[Asked, Pool, random.Random], Iterator[Offer]]] = {
+    "random": random_kind.offers,
+    "same_page": same_page.offers,
+}
+"""kinds whose contexts are drawn from the split's sections; the others need more (a search, an exchange, a cut) and stand in `_Taking`"""
 
 
 @dataclass(slots=True)
@@ -151,11 +156,9 @@ class _Taking:
 
     def _offered(self, kind: str, rng: random.Random) -> Iterable[tuple[Offer, str]]:
         """Return what a kind offers, and why the kind itself refuses it, if it does."""
-        place = self.place
         if self.near and kind == "similar":
-            return ((found.offer, found.refused) for found in similar.offers(self.one, self.near, place.embed))
-        offers = random_kind.offers if kind == "random" else same_page.offers
-        return ((offer, "") for offer in offers(self.one, place.pool, rng))
+            return ((found.offer, found.refused) for found in similar.offers(self.one, self.near, self.place.embed))
+        return ((offer, "") for offer in _DRAWN[kind](self.one, self.place.pool, rng))
 
     def _contexts(self, kind: str, n: int, offered: Iterable[tuple[Offer, str]]) -> None:
         """Take the first `n` contexts that pass; what does not pass, and each place that stays empty, is counted with its reason."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from pipeline.workbench import Workbench
 
-GENERATED = "generated"
-
 
 def as_rejected(row: QA, why: Rejected, title: str, heading: str) -> RejectedQA:
     """Return the rejected row that a row becomes."""

@@ -16,7 +16,7 @@ from pipeline.store import read_rows, storage_error
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.store import RunFolder
+    from pipeline.run_folder import RunFolder
 
 STAGES = ("collect", "create_qa", "train")
 

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from pipeline.database import lasting
 from pipeline.errors import StorageError
 
 if TYPE_CHECKING:
@@ -52,12 +53,7 @@ class FetchedPages:
         """
         self._path, self._wiki = path, wiki
         with self._wrapped():
-            self._db = sqlite3.connect(path, isolation_level=None)
-            try:
-                self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
-            except BaseException:
-                self._db.close()
-                raise
+            self._db = lasting(path, _SCHEMA)
 
     @contextmanager
     def _wrapped(self) -> Iterator[None]:

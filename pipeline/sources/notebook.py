@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
+from pipeline.sources.sectioning import RawSection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 1000
 _GZIP_MAGIC, _GZIP_WBITS = b"\x1f\x8b", 31
+
+
+def sections(path: Path) -> Iterator[tuple[str, RawSection]]:
+    """Yield the sections of a notebook's CSV with their page's title, in the file's order.
+
+    Raises InputError, after what came before the fault.
+    """
+    for row in read_csv_rows(path, ("title", "heading", "content")):
+        yield row["title"], RawSection(row["heading"], (row["heading"],), 1 if row["heading"] == "Summary" else 2, "", row["content"])
 
 
 def read_csv_rows(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:

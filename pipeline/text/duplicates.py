@@ -16,7 +16,7 @@ from pipeline.text.compare import jaccard, shingles
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 THRESHOLD = 0.65
 """Jaccard similarity of word 5-grams from which on a text counts as a repetition: a hundred words with a name, a date and a number changed
@@ -74,3 +74,19 @@ def bands(grams: frozenset[tuple[str, ...]]) -> list[int]:
         int.from_bytes(hashlib.blake2b(rows[at : at + width], digest_size=8, key=bytes([number])).digest(), signed=True)
         for number, at in enumerate(starts)
     ]
+
+
+def buckets(many: Iterable[frozenset[tuple[str, ...]]]) -> Iterator[list[int]]:
+    """Yield the places, ascending, of texts (given as their 5-grams) that share a band, where there are two or more; band by band."""
+    import numpy as np
+
+    factors = np.random.default_rng(_SEED).integers(1, 2**63, size=(BANDS, _ROWS), dtype=np.uint64) | np.uint64(1)  # a band as one number
+    numbers = array("Q")  # eight bytes each
+    for grams in many:
+        rows = np.asarray(signature((" ".join(gram) for gram in grams), BANDS * _ROWS), dtype=np.uint64)
+        numbers.frombytes((rows.reshape(BANDS, _ROWS) * factors).sum(axis=1, dtype=np.uint64).tobytes())
+    for column in np.asarray(numbers, dtype=np.uint64).reshape(-1, BANDS).T:
+        order = np.argsort(column, kind="stable")
+        cuts = np.r_[0, np.flatnonzero(np.diff(column[order])) + 1, len(order)]
+        for at in np.flatnonzero(np.diff(cuts) > 1):
+            yield order[cuts[at] : cuts[at + 1]].tolist()

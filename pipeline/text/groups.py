@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.text.compare import jaccard, shingles
-from pipeline.text.duplicates import BANDS, bands
+from pipeline.text.duplicates import buckets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -53,8 +53,6 @@ def near_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, in
     Texts that share a band of their MinHash are compared exactly (`text.duplicates`); two that are joined already are not compared
     again, so that a thousand copies are a thousand pairs and not a million.
     """
-    import numpy as np
-
     first: dict[str, int] = {}
     for at, text in enumerate(texts):
         earlier = first.setdefault(text, at)
@@ -62,25 +60,9 @@ def near_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, in
             yield earlier, at
     places = [at for text, at in first.items() if shingles(text)]
     groups = Groups(map(str, places))
-    if not places:
-        return
-    table = np.asarray([bands(shingles(texts[at])) for at in places], dtype=np.int64)
     grams = functools.lru_cache(_REMEMBERED)(lambda at: frozenset(map(hash, shingles(texts[at]))))  # numbers: a tenth of the memory, as exact
-    for band in range(BANDS):
-        order = np.argsort(table[:, band], kind="stable")
-        column = table[order, band]
-        for start, end in _runs(column):
-            yield from _compared([places[int(n)] for n in order[start:end]], grams, threshold, groups)
-
-
-def _runs(column: object) -> Iterator[tuple[int, int]]:
-    """Yield where equal numbers begin and end in a sorted column, if there is more than one of them."""
-    import numpy as np
-
-    values = np.asarray(column)
-    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-    ends = np.r_[starts[1:], len(values)]
-    yield from zip(starts[ends - starts > 1].tolist(), ends[ends - starts > 1].tolist(), strict=True)
+    for members in buckets(shingles(texts[at]) for at in places):
+        yield from _compared([places[n] for n in members], grams, threshold, groups)
 
 
 def _compared(places: list[int], grams: Callable[[int], frozenset[int]], threshold: float, groups: Groups) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pipeline.store import RunFolder
+    from pipeline.run_folder import RunFolder
 
 pytestmark = pytest.mark.browser
 
