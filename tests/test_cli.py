@@ -23,8 +23,8 @@ from pipeline.records import Page, Section
 from pipeline.sources.given import read_qa, read_sections
 from pipeline.store import RunFolder, read_rows
 
-COMMANDS = ("collect", "create_qa", "train", "evaluate", "ask", "report", "fetch_weights")
-HEAVY = ("pandas", "pyarrow", "numpy", "openai", "sklearn", "onnxruntime", "wikipediaapi", "httpx", "tiktoken", "bs4", "xllamacpp", "torch", "transformers", "peft", "matplotlib")
+COMMANDS = ("collect", "create_qa", "train", "evaluate", "ask", "report", "status", "export", "fetch_weights")
+HEAVY = ("xlsxwriter", "pandas", "pyarrow", "numpy", "openai", "sklearn", "onnxruntime", "wikipediaapi", "httpx", "tiktoken", "bs4", "xllamacpp", "torch", "transformers", "peft", "matplotlib")
 LONG = "The judges at the Budokan gave their verdict on this bout after a long delay, and nobody in the hall was surprised. " * 3
 
 

@@ -48,7 +48,7 @@ class _Table:
             self._begin()
         long = []
         for column, ((name, kind), value) in enumerate(zip(self.columns, values, strict=False)):
-            if value is None:
+            if value is None or value == "":
                 continue
             shown, whole = _fitting(value) if kind == "string" else (value, True)
             long += [] if whole else [name]
