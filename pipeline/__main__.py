@@ -11,6 +11,8 @@ COMMANDS = (
     ("evaluate", "questions with contexts → answers, refusals, metrics beside baselines"),
     ("ask", "question → search → discriminator → answer or refusal"),
     ("report", "one HTML page to look at"),
+    ("status", "what the run folder holds, what is missing, which command is next"),
+    ("export", "sections, questions or examples as CSV, Excel, JSON lines or a datasets folder"),
     ("fetch_weights", "the embedded model's weights, once"),
 )
 

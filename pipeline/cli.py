@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 _BEGINNING = ("collect",)
-_ONLY_READING = ("ask", "fetch_weights")
+_ONLY_READING = ("ask", "fetch_weights", "status", "export")
 _PLAIN_LINE_SECONDS = 5.0
 _VERSIONS_THAT_MATTER = (
     "beautifulsoup4", "bm25s", "numpy", "onnxruntime", "openai", "pandas", "pyarrow", "scikit-learn", "sentencex", "tiktoken",
     "wikipedia-api", "xllamacpp",
 )  # fmt: skip
+
+
+Line = str | tuple[tuple[str, str], ...]
+"""A line, or its pieces, each with a colour, "bold", or nothing; shown in colour on a terminal alone."""
 
 
 @dataclass(slots=True)
@@ -45,7 +49,7 @@ class Outcome:
     lines: tuple[str, ...] = ()
     then: str = ""
     failure: PipelineError | None = None
-    result: tuple[str, ...] = ()
+    result: tuple[Line, ...] = ()
     """lines that are what was asked for: said even with --quiet"""
     facts: dict[str, Any] = field(default_factory=dict)
     """what `--json` says beside the counts"""
@@ -137,8 +141,8 @@ def _outputs_are_whole(root: Path, outputs: Mapping[str, str]) -> bool:
     return all((root / name).is_file() and sha256_of(root / name) == digest for name, digest in outputs.items())
 
 
-def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
-    """Turn a function `(run, **options) -> Outcome` into the command `python -m pipeline.NAME`.
+def stage(name: str, force: Callable[[Any], Any] | None = settings.force) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
+    """Turn a function `(run, **options) -> Outcome` into the command `python -m pipeline.NAME`; `force` is its --force, None: it has none.
 
     The returned function never returns: it exits with 0 (done), 1 (an error a person can act on),
     2 (usage) or 130 (interrupted; what was done is kept).
@@ -146,7 +150,7 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
 
     def wrap(function: Callable[..., Outcome]) -> Callable[[], None]:
         @functools.wraps(function)
-        def body(data: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -> Outcome | None:
+        def body(data: Path, quiet: bool, as_json: bool, force: bool = False, **options: Any) -> Outcome | None:
             run = Run(name, RunFolder(data), quiet, as_json, force)
             given = options.get("file")
             with _alone(run, begins=name in _BEGINNING or (given is not None and given.is_file())):
@@ -155,7 +159,7 @@ def stage(name: str) -> Callable[[Callable[..., Outcome]], Callable[[], None]]:
             return outcome
 
         command: Any = body
-        for option in (settings.as_json, settings.quiet, settings.force, settings.data):
+        for option in filter(None, (settings.as_json, settings.quiet, force, settings.data)):
             command = option(command)
         version = click.version_option(__version__, prog_name="pipeline")
         shown = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -233,6 +237,20 @@ def harmless(text: str) -> str:
     return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
+def _coloured(line: Line) -> str:
+    """Return a line as a terminal shows it (click takes colours out where there is none); without any if NO_COLOR is set (no-color.org)."""
+    pieces = ((line, ""),) if isinstance(line, str) else line
+    plain = bool(os.environ.get("NO_COLOR"))
+    return "".join(
+        harmless(text)
+        if plain or not colour
+        else click.style(harmless(text), bold=True)
+        if colour == "bold"
+        else click.style(harmless(text), fg=colour)
+        for text, colour in pieces
+    )
+
+
 def as_json(value: object) -> str:
     """Return a value as a line of JSON, other alphabets readable, with the control characters escaped that JSON lets stand (U+009B is one)."""
     text = json.dumps(value, ensure_ascii=False)
@@ -248,7 +266,7 @@ def _report_early(name: str, error: PipelineError) -> int:
 
 def _tell(run: Run, outcome: Outcome) -> None:
     for line in outcome.result:
-        click.echo(harmless(line), err=run.as_json)
+        click.echo(_coloured(line), err=run.as_json)
     for line in outcome.lines:
         click.echo(harmless(line), err=run.as_json) if not run.quiet else None
     if outcome.then and not run.quiet:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import settings
 from pipeline.errors import InputError, StageMissing, StorageError
 from pipeline.store import storage_error, write_json
 
@@ -34,6 +35,11 @@ class RunFolder:
     def flag(self) -> str:
         """The flag that names this folder, fit to be pasted into a shell."""
         return f"--data {shlex.quote(str(self.root))}"
+
+    def command(self, name: str, *arguments: str) -> str:
+        """Return a command on this folder as one types it; the folder is named unless it is the default one."""
+        named = () if self.root == settings.RUN_FOLDER else (self.flag,)
+        return " ".join((f"python -m pipeline.{name}", *arguments, *named))
 
     @property
     def pages(self) -> Path:

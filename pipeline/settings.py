@@ -17,12 +17,14 @@ from typing import Any
 import click
 
 from pipeline.errors import InputError
+from pipeline.records import SPLITS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_PREFIX = "PIPELINE"
 EMBEDDED_MODEL = "embedded"
 NO_MODEL = "none"
 USER_AGENT_NAME = "abstention-pipeline"
+RUN_FOLDER = Path("data/run")
 
 
 class Finite(click.FloatRange):
@@ -145,7 +147,7 @@ def _use_topic_defaults(context: click.Context, _: click.Parameter, path: Path) 
 
 
 data = click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data/run"), show_default=True,
+    "--data", type=click.Path(path_type=Path, file_okay=False), default=RUN_FOLDER, show_default=True,
     metavar="DIR", help="The run folder: every stage reads and writes there.",
 )  # fmt: skip
 force = click.option("--force", is_flag=True, help="Do this stage anew though it is finished. What the ledger holds is not paid for again.")
@@ -335,3 +337,18 @@ positive_class = click.option(
     "--positive-class", metavar="C", help="Of two classes the one that precision and recall are of.  [default: the first by the alphabet]"
 )  # fmt: skip
 beta = click.option("--beta", default="1", show_default=True, metavar="B,...", help="F-beta of the two classes, for these betas.")
+
+exported = click.argument("what", type=click.Choice(["sections", "qa", "examples", "rejected", "pages"]))
+export_format = click.option(
+    "--format", "form", envvar=f"{ENV_PREFIX}_FORMAT", type=click.Choice(["csv", "excel", "jsonl", "datasets"]), default="csv", show_default=True,
+    help="CSV for any spreadsheet, an Excel workbook, JSON lines, or a folder for datasets.load_dataset.",
+)  # fmt: skip
+output = click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE_OR_DIR",
+    help="Where to write.  [default: export/ in the run folder, under the table's name]",
+)  # fmt: skip
+split = click.option("--split", type=click.Choice(SPLITS), help="Of examples, those of one split alone.  [default: all]")
+bom = click.option(
+    "--bom", is_flag=True, help="Begin a CSV with a byte-order mark: Excel then sees that it is UTF-8; other readers see a stray character."
+)
+overwrite = click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import tempfile
 import zlib
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 ROWS_AT_ONCE = 2000
 """Rows that wait in memory until they are written to a parquet file together."""
+_FORMULA = re.compile(r"'*(?!-\d+(?:[.,]\d+)?\Z)[=+\-@\t\r\n＝＋－＠]")
 _GZIP_MAGIC = b"\x1f\x8b"
 _DISK_REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again",
@@ -142,7 +144,7 @@ def rows_file(path: Path, record: type[T]) -> Iterator[Callable[[T], None]]:
     with whole_file(path, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
 
         def write() -> None:
-            columns = {name: [_clean(getattr(row, name)) for row in waiting] for name in names}
+            columns = {name: [clean(getattr(row, name)) for row in waiting] for name in names}
             writer.write_table(pa.table(columns, schema=schema))
             waiting.clear()
 
@@ -155,8 +157,8 @@ def rows_file(path: Path, record: type[T]) -> Iterator[Callable[[T], None]]:
         write()
 
 
-def _clean(value: object) -> object:
-    """Lone surrogates (from escapes in JSON) are no text that any file could hold."""
+def clean(value: object) -> object:
+    """Return a value as a file can hold it: lone surrogates (from escapes in JSON) are no text, and become question marks."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
@@ -196,6 +198,22 @@ def read_columns(path: Path, record: type[T], required: Collection[str]) -> Iter
         raise StorageError("a file is damaged", f"{path}: {error}", "run the stage that writes it again with --force") from error
 
 
+def rows_in(path: Path) -> int:
+    """Return how many rows a parquet file has, from its end alone.
+
+    Raises StorageError if it cannot be read or is no parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    except pa.ArrowException as error:
+        raise StorageError("a file is damaged", f"{path}: {error}", "run the stage that writes it again with --force") from error
+
+
 def _columns_of(path: Path, found: pa.Schema, record: type, required: Collection[str]) -> list[pa.Field]:
     """Return those of a record's columns that a file has; a required one that it lacks, or one of another type, is an error."""
     there = []
@@ -226,26 +244,37 @@ def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     return types.is_null(found) or widened or any(kind(found) and kind(wanted) for kind in kinds)
 
 
-def write_csv(path: Path, record: type[T], rows: Iterable[T]) -> None:
-    """Write records as CSV, whole, in the order given."""
-    with csv_file(path, record) as add:
-        for row in rows:
+def write_csv(path: Path, record: type[T], rows: Iterable[T], *, bom: bool = False) -> int:
+    """Write records as CSV, whole, in the order given; return how many."""
+    n = 0
+    with csv_file(path, record, bom=bom) as add:
+        for n, row in enumerate(rows, 1):  # noqa: B007 (n is the count)
             add(row)
+    return n
 
 
 @contextmanager
-def csv_file(path: Path, record: type[T]) -> Iterator[Callable[[T], None]]:
-    """Open a CSV file to which records are added one by one: for people and spreadsheets; the parquet file is the one that is read."""
+def csv_file(path: Path, record: type[T], *, bom: bool = False) -> Iterator[Callable[[T], None]]:
+    """Open a CSV file to which records are added one by one: for people and spreadsheets; the parquet file is the one that is read.
+
+    `bom`: begin with a byte-order mark, without which Excel takes UTF-8 for another encoding.
+    """
     names = [column.name for column in fields(record)]  # type: ignore[arg-type]
     with whole_file(path) as file:
+        if bom:
+            file.write("\ufeff")
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(names)
-        yield lambda row: writer.writerow([_formula_safe(_clean(getattr(row, name))) for name in names])
+        yield lambda row: writer.writerow([_formula_safe(clean(getattr(row, name))) for name in names])
 
 
 def _formula_safe(value: object) -> object:
-    """A cell that a spreadsheet would run as a formula gets a leading apostrophe (OWASP, CSV injection)."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """A text that a spreadsheet would run as a formula gets a leading apostrophe (https://owasp.org/www-community/attacks/CSV_Injection).
+
+    So does one that has such apostrophes already: whoever takes one away where `'`, any number of times, is followed by one of those
+    characters has the text back. A negative number is none.
+    """
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def sha256_of(path: Path) -> str:

@@ -24,8 +24,9 @@ from pipeline.run_folder import RunFolder
 from pipeline.sources.given import read_qa, read_sections
 from pipeline.store import read_rows
 
-COMMANDS = ("collect", "create_qa", "train", "evaluate", "ask", "report", "fetch_weights")
+COMMANDS = ("collect", "create_qa", "train", "evaluate", "ask", "report", "status", "export", "fetch_weights")
 HEAVY = (
+    "xlsxwriter",
     "pandas",
     "pyarrow",
     "numpy",

@@ -65,16 +65,23 @@ def card(about: About, statistics: Statistics) -> str:
 
 def _header(about: About, statistics: Statistics) -> str:
     sizes = statistics.by_kind_and_split[TOTAL]
-    size = next((name for bound, name in _SIZES if sizes[TOTAL] < bound), _LARGEST)
-    lines = ["---", f"pretty_name: {quoted(_TITLE)}"]
-    lines += _listed("language", about.languages)
-    lines += _licence_lines(about.pages)
-    lines += _listed("task_categories", ("question-answering", "text-classification"))
-    lines += _listed("size_categories", (size,))
-    lines += _listed("tags", ("unanswerable-questions", "abstention", "hard-negatives"))
+    tasks, tags = ("question-answering", "text-classification"), ("unanswerable-questions", "abstention", "hard-negatives")
+    return header_of(_TITLE, about.pages, about.languages, sizes[TOTAL], {split: sizes[split] for split in SPLITS}, tasks, tags)
+
+
+def header_of(
+    title: str, pages: Sequence[Page], languages: Sequence[str], size: int, splits: Mapping[str, int], tasks: Sequence[str], tags: Sequence[str]
+) -> str:
+    """Return the card's header: what the Hub and `datasets` read. A split without rows is left out."""
+    lines = ["---", f"pretty_name: {quoted(title)}"]
+    lines += _listed("language", languages)
+    lines += _licence_lines(pages)
+    lines += _listed("task_categories", tasks)
+    lines += _listed("size_categories", (next((name for bound, name in _SIZES if size < bound), _LARGEST),))
+    lines += _listed("tags", tags)
     lines += ["configs:", "- config_name: default", "  data_files:"]
-    for split in SPLITS:
-        if sizes[split]:
+    for split, n in splits.items():
+        if n:
             lines += [f"  - split: {split}", f"    path: data/{split}.parquet"]
     return "\n".join([*lines, "---", ""])
 
