@@ -88,7 +88,7 @@ def main(
     entry = run.is_current(inputs, chosen)
     if entry:
         return _outcome(run, name, entry["counts"], [f"{run.stage}: nothing to do, it is there already (--force does it anew)"])
-    scorer = load_scorer(folder)
+    scorer = load_scorer(folder, run.folder.ledger)
     made = [folder, *([model.folder] if model and model.folder else [])]
     known = _known_rows(run, made, _as_rows(asked.questions), next(iter(asked.inputs.values())), asked.name)
     limit = scorer.threshold if threshold is None else threshold
@@ -443,7 +443,7 @@ def _classifier(run: Run, classifier: str, dataset: Path | None, name: str | Non
     entry = run.is_current(inputs, chosen)
     if entry:
         return _outcome(run, name, entry["counts"], [f"{run.stage}: nothing to do, it is there already (--force does it anew)"])
-    model = load_classifier(source)
+    model = load_classifier(source, run.folder.ledger)
     asked = [Classified(row.text.removesuffix(model.ending), row.label) for row in rows]
     known = _known_rows(run, [source], list(map(row_of, asked)), inputs["dataset"], dataset.name)
     unknown = next((at for at, row in enumerate(rows, 1) if row.label not in model.classes), None)
