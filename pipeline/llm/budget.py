@@ -50,7 +50,7 @@ def training_price_of(model: str, path: Path | None) -> tuple[float, str] | None
     Raises InputError as `price_of` does.
     """
     for table, entry in _entries("tuned", base_of(model), path):
-        return float(entry["training"]), str(table.get("as_of", ""))
+        return float(entry["training"]), str(table.get("tuned_as_of") or table.get("as_of", ""))
     return None
 
 

@@ -265,11 +265,11 @@ def _agree(run: Run, order: Order, purse: Purse) -> None:
         raise CapReached(
             "the job would cost more than --max-cost", f"about {usd:.2f} of {purse.max_cost:g} US dollars: {said}", "raise it, or lower --n-epochs"
         )
+    if not (purse.yes or sys.stdin.isatty()):
+        raise InputError("nobody agreed to what this costs", said, "add --yes")
     run.say(f"train: {said}")
     if purse.yes:
         return
-    if not sys.stdin.isatty():
-        raise InputError("nobody agreed to what this costs", said, "add --yes")
     if not click.confirm(cli.harmless(f"Send the files to {order.endpoint} and begin?"), err=True):
         raise InputError("nothing was sent", "you said no", "run it again when you want to; --trainer local costs nothing")
 

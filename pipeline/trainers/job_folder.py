@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
@@ -143,7 +143,10 @@ def _settings(order: Order, note: Note, lines: Sequence[Line], checkpoints: Sequ
     return {
         "name": str(job["fine_tuned_model"]), "key": order.key, "target": order.target, "method": METHOD, "model": str(job["fine_tuned_model"]),
         "base_url": order.endpoint, "classes": list(order.classes), "threshold": 0.5, "base": {"name": order.model}, "from": order.begin,
-        "terms": {**asdict(order.terms), "batch_size": batch_size_of(job)},
+        "terms": {
+            "n_epochs": order.terms.n_epochs, "batch_size": batch_size_of(job), "seed": job.get("seed"),
+            "learning_rate_multiplier": (job.get("hyperparameters") or {}).get("learning_rate_multiplier", order.terms.multiplier),
+        },
         "rows": {
             "train": len(order.train.lines), "validation": len(validation.lines) if validation else 0,
             "too_long": order.train.n_long + (validation.n_long if validation else 0),
