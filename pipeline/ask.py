@@ -89,7 +89,7 @@ def _answering(
     qa = reader.wanted(qa, run.say)
     folder = _trained(run, discriminator)
     with contextlib.ExitStack() as stack:
-        scorer = load_scorer(folder)
+        scorer = load_scorer(folder, run.folder.ledger)
         given = _given(context_file) if context_file else None
         sections = [given] if given else _sections(run)
         evidence = evidence_for(scorer, lambda: (section.context for section in sections))
@@ -223,7 +223,7 @@ def _classify(run: Run, name: str, text: str | None) -> cli.Outcome:
     """Name the class of a text, or of each line of a pipe."""
     from pipeline.trainers.saved import load_classifier
 
-    model = load_classifier(run.folder.require_model(name))
+    model = load_classifier(run.folder.require_model(name), run.folder.ledger)
     texts = [text] if text is not None else list(_questions(run))
     lines, told = [], []
     for one, row in zip(texts, model.probabilities(texts) if texts else [], strict=True):

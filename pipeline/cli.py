@@ -117,6 +117,12 @@ class Progress:
             self._bar.set_postfix(shown, refresh=False)
         self._bar.update(n)
 
+    def say(self, line: str) -> None:
+        """Say a line above the bar."""
+        if not self._bar.disable:
+            with self._bar.external_write_mode(file=sys.stderr):
+                click.echo(harmless(line), err=True)
+
     def expect(self, total: int) -> None:
         """Set the total, once it is known better."""
         self._bar.total = total

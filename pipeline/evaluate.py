@@ -95,7 +95,7 @@ def _evaluated(run: Run, folder: Path, asked: Asked, model_folder: Path, thresho
     from pipeline.trainers.rows import Row
     from pipeline.trainers.saved import load_scorer
 
-    scorer = load_scorer(model_folder)
+    scorer = load_scorer(model_folder, run.folder.ledger)
     rows = [Row(q.id, q.question, q.context, "", "", q.kind) for q in asked.questions]
     models = [model_folder, *([model.folder] if model and model.folder else [])]
     known = known_rows(run, models, rows, next(iter(asked.inputs.values())), asked.name)

@@ -229,8 +229,8 @@ batch = click.option(
 dry_run = click.option("--dry-run", is_flag=True, help="Say how many calls, tokens and US dollars it would take, and send nothing.")
 
 trainer = click.option(
-    "--trainer", type=click.Choice(["local", "none"]), default="local", show_default=True,
-    help="local: train the light discriminator here. none: write the files only.",
+    "--trainer", type=click.Choice(["local", "openai", "none"]), default="local", show_default=True,
+    help="local: train here. openai: have --model fine-tuned by OpenAI, or by whoever speaks its protocol at --base-url. none: write the files only.",
 )  # fmt: skip
 negatives = click.option(
     "--negatives", default="random=0.25,same_page=0.5,similar=1,altered_question=0.5,evidence_removed=0.5", show_default=True, metavar="KIND=N,...",
@@ -296,32 +296,48 @@ evaluation_name = click.option(
     "--name", metavar="NAME", help="The folder under evaluation/.  [default: made of the dataset and the models]"
 )  # fmt: skip
 
+yes = click.option("--yes", is_flag=True, help="With --trainer openai: spend what it says without asking.")
+cancel = click.option(
+    "--cancel", is_flag=True, help="With --trainer openai: cancel the jobs that this run folder has under way, and do nothing else."
+)  # fmt: skip
+
 target = click.option(
     "--target", type=click.Choice(["discriminator", "qa", "both", "classifier"]), default="discriminator", show_default=True,
     help="What to train: what decides whether a context answers, what answers, both, or what tells the classes of --file apart.",
 )  # fmt: skip
 base_model = click.option(
     "--model", callback=_filled, envvar=f"{ENV_PREFIX}_TRAIN_MODEL", metavar="NAME_OR_FOLDER",
-    help=f"Fine-tune this: a folder, a model of the hub, or '{EMBEDDED_MODEL}'; an encoder gets a head, a causal model a LoRA.  "
+    help=f"Fine-tune this: a folder, a model of the hub, or '{EMBEDDED_MODEL}'; an encoder gets a head, a causal model a LoRA. With --trainer openai: "
+    "a model of the service, always to be named.  "
     f"[default: {EMBEDDED_MODEL} for qa; else no torch, the light one]",
 )  # fmt: skip
 n_epochs = click.option("--n-epochs", type=click.IntRange(1, 1000), default=4, show_default=True, metavar="N", help="How often each row is seen.")
 batch_size = click.option(
-    "--batch-size", type=click.IntRange(1, 4096), metavar="N", help="Rows a step.  [default: 0.2 % of the rows, at least 8, at most 256]"
+    "--batch-size", type=click.IntRange(1, 4096), metavar="N",
+    help="Rows a step.  [default: 0.2 % of the rows, at least 8, at most 256; a service has its own]",
 )  # fmt: skip
 learning_rate_multiplier = click.option(
     "--learning-rate-multiplier", type=Finite(min=0, max=100, min_open=True), metavar="X",
     help="Of the highest rate, which is 0.02 for a LoRA and 0.002 for an encoder.  [default: 0.05, 0.1 or 0.2, the larger the batch]",
 )  # fmt: skip
-suffix = click.option("--suffix", metavar="S", help="Stands in the model's name, at most 40 characters.  [default: the target]")
-begin = click.option("--from", "begin", callback=_filled, metavar="MODEL", help="Go on from an earlier fine-tune: its name or folder.")
+suffix = click.option(
+    "--suffix", metavar="S", help="Stands in the model's name, at most 40 characters; 64 with --trainer openai.  [default: the target]"
+)
+begin = click.option(
+    "--from",
+    "begin",
+    callback=_filled,
+    metavar="MODEL",
+    help="Go on from an earlier fine-tune: its name or folder (with --trainer openai also a service's ft:…).",
+)
 max_minutes = click.option(
     "--max-minutes", type=Finite(min=0, min_open=True), metavar="N",
     help="Stop training after N minutes with a model to use; the rate falls to nothing by then. What is measured at the end comes on top.",
 )  # fmt: skip
 track = click.option(
     "--track", type=click.Choice(["wandb", "trackio", "none"]), default="none", show_default=True,
-    help="Send the curves there too (WANDB_MODE=offline keeps wandb on this machine).",
+    help="Send the curves there too (WANDB_MODE=offline keeps wandb on this machine). With --trainer openai the service is asked to send them; "
+    "offline they are written here.",
 )  # fmt: skip
 train_file = click.option(
     "--file", envvar=f"{ENV_PREFIX}_TRAIN_FILE", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",

@@ -69,6 +69,7 @@ from pipeline.making.dataset import (
     write_descriptions,
     write_training_files,
 )
+from pipeline.making.jobs import Purse, cancel_all, tune_all_elsewhere
 from pipeline.making.models import Asked, check_flags, classifier, fine_tune_all, fine_tuned, hashes, light_on_files, with_files_of
 from pipeline.making.tables import table_of
 from pipeline.records import DroppedExample, Example, ReviewedExample
@@ -111,24 +112,33 @@ if TYPE_CHECKING:
 @settings.max_cost
 @settings.max_total_tokens
 @settings.prices
+@settings.yes
+@settings.cancel
 def main(
     run: Run, trainer: str, target: str, negatives: str, verify: str, review: Path | None, seed: int, verifier: str | None, base_url: str | None, concurrency: int,
-    timeout: float, max_cost: float | None, max_total_tokens: int | None, prices: Path | None, **asked: Any,
+    timeout: float, max_cost: float | None, max_total_tokens: int | None, prices: Path | None, yes: bool, cancel: bool, **asked: Any,
 ) -> cli.Outcome:  # fmt: skip
     """Questions and answers → adversarial examples → training files → models, measured."""
     from pipeline.engines.second_reader import reader_for
 
     wish = Asked(target=target, seed=seed, **asked)
+    purse = Purse(base_url, yes, max_cost, prices) if trainer == "openai" else None
+    if (yes or cancel) and purse is None:
+        raise InputError("--yes and --cancel are for a service's jobs", f"--trainer {trainer}", "add --trainer openai, or leave them out")
+    if cancel:
+        return cancel_all(run)
     check_flags(trainer, wish)
     if target == "classifier":
-        return classifier(run, wish)
+        return classifier(run, wish, purse)
     targets = fine_tuned(wish)
     dataset = None
     if run.folder.qa.is_file() or not wish.file:
         reader = reader_for(verifier, base_url, concurrency, timeout, max_cost, max_total_tokens, prices) if verify == "model" else None
-        order = Order(trainer, parse_negatives(negatives), verify, reader, review)
+        order = Order("local" if purse else trainer, parse_negatives(negatives), verify, reader, review)
         # --force is about what was asked for: who fine-tunes anew has no other dataset made
         dataset = dataset_and_light(dataclasses.replace(run, force=run.force and not targets), order, wish)
+    if purse:
+        return tune_all_elsewhere(run, wish, purse, dataset)
     if not targets:
         return dataset or light_on_files(run, wish)
     return fine_tune_all(run, targets, wish, dataset)

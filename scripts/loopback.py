@@ -415,18 +415,26 @@ async def _dropped(request: web.Request, data: bytes) -> web.StreamResponse:
 @contextmanager
 def serving(**config: Any) -> Iterator[tuple[Loopback, str]]:
     """Serve in a thread of this process while the block runs; yield the endpoint and its address."""
-    endpoint, started, loop = Loopback(), threading.Event(), asyncio.new_event_loop()
+    endpoint = Loopback()
     endpoint.config = Config(**config)
+    with listening(endpoint.app(), endpoint.ending) as address:
+        yield endpoint, address
+
+
+@contextmanager
+def listening(app: web.Application, ending: asyncio.Event) -> Iterator[str]:
+    """Serve an application in a thread of this process while the block runs; yield its address. `ending` is set when the block is over."""
+    started, loop = threading.Event(), asyncio.new_event_loop()
     address: list[str] = []
 
     async def run() -> None:
-        runner = web.AppRunner(endpoint.app(), access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         address.append(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
         started.set()
-        await endpoint.ending.wait()
+        await ending.wait()
         await runner.cleanup()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
@@ -437,9 +445,9 @@ def serving(**config: Any) -> Iterator[tuple[Loopback, str]]:
     thread.start()
     started.wait()
     try:
-        yield endpoint, address[0]
+        yield address[0]
     finally:
-        loop.call_soon_threadsafe(endpoint.ending.set)
+        loop.call_soon_threadsafe(ending.set)
         thread.join()
         loop.close()
 

@@ -121,7 +121,7 @@ def test_licence_and_sources_go_with_each_file(folder: Path) -> None:
     _, path = exported(folder, "qa", "csv")
     assert (path.parent / "qa.csv.ATTRIBUTION.md").read_text("utf-8") == attribution
     _, path = exported(folder, "qa", "excel")
-    head, *lines = sheet_of(path, "sources")
+    _, *lines = sheet_of(path, "sources")
     assert [line[0] or "" for line in lines] == attribution.splitlines()
 
 

@@ -10,15 +10,16 @@ import asyncio
 import hashlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.dataset.formats.chat import qa_asked
-from pipeline.errors import EndpointError, RequestRefused
+from pipeline.errors import EndpointError, InputError, RequestRefused
 from pipeline.llm.answering import small_request
 from pipeline.llm.chat import ChatRequest
 from pipeline.records import NO_ANSWER
 from pipeline.settings import EMBEDDED_MODEL, NO_MODEL
 from pipeline.text.compare import normalise_answer
+from pipeline.trainers.hosted import address_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +37,7 @@ _DECLINES = normalise_answer(NO_ANSWER)
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A QA model: its name for the ledger, its folder if it was trained here, the endpoint that has it if it is elsewhere."""
+    """A QA model: its name for the ledger, its folder if the run has one, the endpoint that has it if it is elsewhere."""
 
     name: str
     folder: Path | None = None
@@ -60,7 +61,7 @@ def chosen(run_folder: RunFolder, name: str, base_url: str | None) -> Chosen:
 
     A model that was trained here has a hash of its files in its name: trained anew, it is another one.
 
-    Raises InputError if there is none, or an endpoint is named for one that is here.
+    Raises InputError if there is none, or it answers no questions.
     """
     if base_url:
         return Chosen(name, None, base_url)
@@ -69,11 +70,25 @@ def chosen(run_folder: RunFolder, name: str, base_url: str | None) -> Chosen:
 
         return Chosen(MODEL_NAME)
     folder = run_folder.require_model(name)
+    elsewhere = settings_of(folder)
+    if elsewhere is not None:
+        return Chosen(*_at_its_service(elsewhere, folder))
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".gguf", ".safetensors") or path.name == "adapter_config.json"):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return Chosen(f"{folder.name}@{digest.hexdigest()[:12]}", folder)
+
+
+def _at_its_service(settings: dict[str, Any], folder: Path) -> tuple[str, Path, str]:
+    """Return name, folder and address of a model that a service has.
+
+    Raises InputError if it answers no questions.
+    """
+    if settings.get("target") != "qa":
+        raise InputError("that model answers no questions", f"{folder}: {settings.get('target', 'no target')}", "train one with --target qa")
+    model, base_url = address_of(settings, folder)
+    return model, folder, base_url
 
 
 def wanted(name: str | None, say: Callable[[str], None]) -> str | None:

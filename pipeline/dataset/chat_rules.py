@@ -3,6 +3,8 @@
 - OpenAI: at least 10 rows (https://developers.openai.com/docs/guides/supervised-fine-tuning); known roles and keys, an assistant
   message to learn from, rows over 16,385 tokens are cut off on the smallest model
   (https://cookbook.openai.com/examples/chat_finetuning_data_prep, whose way of counting is used here)
+- OpenAI and Azure: a row of at most 65,536 tokens on gpt-4o, gpt-4o-mini and the gpt-4.1 models ("Training example context length",
+  https://learn.microsoft.com/azure/ai-foundry/openai/concepts/models, Fine-tuning models)
 - Azure: JSON lines in UTF-8, under 512 MB, at least 10 rows, a weight of 0 or 1 on assistant messages
   (https://learn.microsoft.com/azure/ai-services/openai/how-to/fine-tuning). It also asks for a byte-order mark, at which every
   reader that takes a line for JSON stops (RFC 8259, section 8.1): our files have none; add it to a copy if Azure insists.
@@ -17,6 +19,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 FEWEST_ROWS = 10
 TOKENS_A_ROW = 16_385
+_LONG_ROWS = 65_536
+_TAKE_LONG_ROWS = re.compile(r"gpt-4(o|\.1)(-mini|-nano)?(-\d{4}-\d{2}-\d{2})?")
 MOST_BYTES = 512 * 1024 * 1024
 _ROLES = ("system", "user", "assistant")
 _KEYS = {"role", "content", "weight"}
@@ -48,18 +53,21 @@ class Fault:
         return f"{self.what} – {self.file}{f', row {self.row}' if self.row else ''} – {self.do}"
 
 
-def faults(
-    file: str, lines: Iterable[bytes], count: Callable[[str], int], tokens_a_row: int = TOKENS_A_ROW, fewest_rows: int = FEWEST_ROWS
-) -> list[Fault]:
+def tokens_a_row(model: str) -> int:
+    """Return how many tokens a row may have for a base model; of one that is not known, as few as the strictest takes."""
+    return _LONG_ROWS if _TAKE_LONG_ROWS.fullmatch(model) else TOKENS_A_ROW
+
+
+def faults(file: str, lines: Iterable[bytes], count: Callable[[str], int], limit: int = TOKENS_A_ROW, fewest_rows: int = FEWEST_ROWS) -> list[Fault]:
     """Return what is wrong with the lines of a chat file, in their order, the file as a whole last.
 
-    `count` counts tokens; it is asked only about rows whose bytes are more than `tokens_a_row`, for a token is a byte at least.
+    `count` counts tokens; it is asked only about rows whose bytes are more than `limit`, for a token is a byte at least.
     """
     found: list[Fault] = []
     rows = size = 0
     for rows, line in enumerate(lines, 1):
         size += len(line)
-        found += [Fault(file, rows, *said) for said in _of_line(line, count, tokens_a_row)]
+        found += [Fault(file, rows, *said) for said in _of_line(line, count, limit)]
     if rows < fewest_rows:
         found.append(Fault(file, 0, f"the file has {rows} rows, and services ask for {fewest_rows}", "add questions, or train locally", True))
     if size >= MOST_BYTES:
@@ -67,7 +75,7 @@ def faults(
     return found
 
 
-def _of_line(line: bytes, count: Callable[[str], int], tokens_a_row: int) -> Iterator[tuple[str, str] | tuple[str, str, bool]]:
+def _of_line(line: bytes, count: Callable[[str], int], limit: int) -> Iterator[tuple[str, str] | tuple[str, str, bool]]:
     """Yield what is wrong with one line, and what to do; a line that can't be read has one fault."""
     if line.startswith(_BOM):
         yield "the line begins with a byte-order mark", "write the file without it"
@@ -87,8 +95,8 @@ def _of_line(line: bytes, count: Callable[[str], int], tokens_a_row: int) -> Ite
     if unknown:
         yield f"the row has a key that not all services know: {unknown[0]}", "leave it out"
     yield from _of_messages(row["messages"])
-    if len(line) > tokens_a_row and (tokens := _tokens(row["messages"], count)) > tokens_a_row:
-        yield f"the row has {tokens} tokens, and the limit is {tokens_a_row}", "shorten its section (collect splits them)", True
+    if len(line) > limit and (tokens := tokens_of(row["messages"], count)) > limit:
+        yield f"the row has {tokens} tokens, and the limit is {limit}", "shorten its section (collect splits them)", True
 
 
 def _of_messages(messages: list[Any]) -> Iterator[tuple[str, str]]:
@@ -135,6 +143,7 @@ def _of_weight(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "a weight stands on a message that is not the assistant's", "leave it out there"
 
 
-def _tokens(messages: list[Any], count: Callable[[str], int]) -> int:
+def tokens_of(messages: list[Any], count: Callable[[str], int]) -> int:
+    """Return how many tokens a row has, counted as OpenAI's cookbook does."""
     values = [value for message in messages if isinstance(message, dict) for value in message.values() if isinstance(value, str)]
     return _TOKENS_OF_THE_REPLY + _TOKENS_A_MESSAGE * len(messages) + sum(count(value) for value in values)

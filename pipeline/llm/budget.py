@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import CapReached, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _MILLION = 1e6
+_TUNED = "ft:"
+_PARTS = {"models": ("input", "output"), "tuned": ("training", "input", "output")}
 _RELEASE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 
 
@@ -35,14 +38,35 @@ def price_of(model: str, path: Path | None, *, batch: bool = False) -> Price | N
 
     Raises InputError naming file and entry if the table at `path` cannot be read.
     """
-    shipped = resources.files("pipeline.llm").joinpath("prices.toml").read_text("utf-8")
-    tables = ([_table(path, _read(path))] if path else []) + [tomllib.loads(shipped)]
-    for table in tables:
-        entry = table["models"].get(model) or table["models"].get(_RELEASE.sub("", model))
-        if entry:
-            share = float(table.get("batch_share", 0.5)) if batch else 1.0
-            return Price(entry["input"] * share, entry["output"] * share, str(table.get("as_of", "")))
+    for table, entry in _entries("tuned" if model.startswith(_TUNED) else "models", base_of(model), path):
+        share = float(table.get("batch_share", 0.5)) if batch else 1.0
+        return Price(entry["input"] * share, entry["output"] * share, str(table.get("as_of", "")))
     return None
+
+
+def training_price_of(model: str, path: Path | None) -> tuple[float, str] | None:
+    """Return the US dollars for a million tokens that a model is trained on, and since when that is known; None where no table knows it.
+
+    Raises InputError as `price_of` does.
+    """
+    for table, entry in _entries("tuned", base_of(model), path):
+        return float(entry["training"]), str(table.get("tuned_as_of") or table.get("as_of", ""))
+    return None
+
+
+def base_of(model: str) -> str:
+    """Return what a fine-tuned model was made of, as its name says (ft:BASE:ORGANISATION:SUFFIX:ID); another name as it is."""
+    return model.removeprefix(_TUNED).partition(":")[0] if model.startswith(_TUNED) else model
+
+
+def _entries(part: str, model: str, path: Path | None) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
+    """Yield what the tables say of a model, with the table: the one at `path` first, then the shipped one."""
+    shipped = resources.files("pipeline.llm").joinpath("prices.toml").read_text("utf-8")
+    for table in ([_table(path, _read(path))] if path else []) + [tomllib.loads(shipped)]:
+        named = table.get(part, {})
+        entry = named.get(model) or named.get(_RELEASE.sub("", model))
+        if entry:
+            yield table, entry
 
 
 def _read(path: Path) -> str:
@@ -57,17 +81,23 @@ def _table(path: Path, text: str) -> dict[str, Any]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError("the table of prices is not TOML", f"{path}: {error}", "mend that line") from error
-    models = table.get("models")
-    if not isinstance(models, dict):
+    parts = {part: table[part] for part in _PARTS if part in table}
+    if not parts or not all(isinstance(named, dict) for named in parts.values()):
         raise InputError("the table of prices has no models", path, 'write [models."NAME"] with input and output below')
-    for name, entry in models.items():
-        numbers = [entry.get(side) for side in ("input", "output")] if isinstance(entry, dict) else [None]
-        if not all(isinstance(n, int | float) and not isinstance(n, bool) and n >= 0 for n in numbers):
-            raise InputError("a price is no number", f"{path}: {name}", "write input = and output =, US dollars for a million tokens")
+    for part, named in parts.items():
+        for name, entry in named.items():
+            _check_entry(entry, _PARTS[part], f"{path}: {name}")
     share = table.get("batch_share", 0.5)
     if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
         raise InputError("a share is none", f"{path}: batch_share = {share!r}", "write a number from 0 to 1")
     return table
+
+
+def _check_entry(entry: Any, sides: tuple[str, ...], where: str) -> None:
+    numbers = [entry.get(side) for side in sides] if isinstance(entry, dict) else [None]
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) and n >= 0 for n in numbers):
+        wanted = " and ".join(f"{side} =" for side in sides)
+        raise InputError("a price is no number", where, f"write {wanted}, US dollars for a million tokens")
 
 
 @dataclass(slots=True)

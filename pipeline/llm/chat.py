@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from pipeline.llm.prompts import Message
 
 LEDGER_KIND = "chat"
-DISPENSABLE = ("response_format", "max_tokens", "temperature", "seed", "stop")
+DISPENSABLE = ("response_format", "max_tokens", "temperature", "seed", "stop", "top_logprobs", "logprobs")
 """parameters without which a reply may still do; some servers and models refuse them"""
+_LIKELY = {"logprobs", "top_logprobs"}  # one is of no use without the other
 _ROOM_TO_THINK = 4000  # models that want max_completion_tokens count what they think as well
 
 
@@ -33,12 +35,14 @@ class ChatRequest:
     schema: str | None = None
     stop: tuple[str, ...] = ()
     sample: int = 0
+    likely: int = 0
+    """how many likely first tokens are wanted with their probabilities"""
 
     def canonical(self) -> str:
         """Return the request as JSON with sorted keys: the same text for the same request, always."""
         fields = {
             "model": self.model, "messages": self.messages, "max_tokens": self.max_tokens, "temperature": self.temperature,
-            "seed": self.seed, "schema": self.schema, "stop": self.stop, "sample": self.sample,
+            "seed": self.seed, "schema": self.schema, "stop": self.stop, "sample": self.sample, **({"likely": self.likely} if self.likely else {}),
         }  # fmt: skip
         return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
@@ -54,6 +58,8 @@ class ChatRequest:
         }  # fmt: skip
         if "max_tokens" in refused:
             body["max_completion_tokens"] = self.max_tokens + _ROOM_TO_THINK
+        if self.likely and not _LIKELY & set(refused):
+            body |= {"logprobs": True, "top_logprobs": self.likely}
         if self.stop:
             body["stop"] = list(self.stop)
         if self.schema:
@@ -90,6 +96,8 @@ class ChatReply:
     """whether the model was stopped by max_tokens"""
     refusal: str = ""
     """what the model said instead of an answer, where it declined"""
+    likely: tuple[tuple[str, float], ...] = ()
+    """likely first tokens with their probabilities, where they were asked for and the endpoint gives them"""
 
 
 def fault_of(body: str) -> tuple[str, dict[str, Any]]:
@@ -125,5 +133,13 @@ def reply_of(entry: Entry, *, from_ledger: bool) -> ChatReply:
     text = (message.get("content") or "").encode("utf-8", "replace").decode("utf-8")  # lone surrogates could be sent nowhere
     return ChatReply(
         text, entry.tokens_in, entry.tokens_out, entry.attempts, from_ledger, choice.get("finish_reason") == "length",
-        refusal if isinstance(refusal, str) else "",
+        refusal if isinstance(refusal, str) else "", _likely(choice.get("logprobs")),
     )  # fmt: skip
+
+
+def _likely(given: Any) -> tuple[tuple[str, float], ...]:
+    """Read the first token's alternatives; nothing where they are not there or not as documented."""
+    try:
+        return tuple((str(one["token"]), min(1.0, math.exp(one["logprob"]))) for one in given["content"][0]["top_logprobs"])
+    except (KeyError, IndexError, TypeError, OverflowError):
+        return ()

@@ -16,6 +16,7 @@ from pipeline.records import Example
 
 if TYPE_CHECKING:
     from pipeline.cli import Run
+    from pipeline.making.jobs import Purse
     from pipeline.trainers.finetune import Tuned
     from pipeline.trainers.runs import Wish
 
@@ -46,9 +47,11 @@ def check_flags(trainer: str, wish: Asked) -> None:
 
     Raises InputError naming the one that does not.
     """
-    from pipeline.trainers.terms import checked_suffix
+    from pipeline.trainers.terms import LONGEST_AT_SERVICES, LONGEST_SUFFIX, checked_suffix
 
-    checked_suffix(wish.suffix)
+    checked_suffix(wish.suffix, LONGEST_AT_SERVICES if trainer == "openai" else LONGEST_SUFFIX)
+    if trainer == "openai":
+        _check_for_service(wish)
     classifying = wish.target == "classifier"
     if trainer == "none" and (classifying or fine_tuned(wish)):
         raise InputError("--trainer none trains nothing", f"--target {wish.target}", "leave one of the two out")
@@ -70,6 +73,17 @@ def check_flags(trainer: str, wish: Asked) -> None:
         raise InputError(f"{useless} is for a fine-tune", f"--target {wish.target} without --model", "add --model NAME, a folder or 'embedded'")
     if wish.target == "both" and wish.begin:
         raise InputError("--from is for one target", "--target both", "train one after the other")
+
+
+def _check_for_service(wish: Asked) -> None:
+    """Check what a service is asked for; nobody's money is spent unasked."""
+    if not (wish.model or wish.begin):
+        do = "name one that the service can fine-tune, as in --model gpt-4.1-mini-2025-04-14"
+        raise InputError("which model?", "--trainer openai without --model or --from", do)
+    if wish.max_minutes is not None:
+        raise InputError("--max-minutes is for a training here", f"{wish.max_minutes:g}", "leave it out: --cancel ends a job at a service")
+    if wish.track == "trackio":
+        raise InputError("a service does not know trackio", "--track trackio", "take --track wandb, or leave it out")
 
 
 def fine_tuned(wish: Asked) -> tuple[str, ...]:
@@ -129,10 +143,10 @@ def fine_tune_all(run: Run, targets: tuple[str, ...], wish: Asked, made: cli.Out
         tuned = fine_tune(target, examples, _wish(run, wish), made_of, run.folder.models, datetime.now(), watch, run.say, force=run.force)  # noqa: DTZ005 (names are in local time)
         folder, counts[target] = tuned.folder, {"model": tuned.name, **_figures(tuned)}
         lines += _told(target, tuned)
-    return cli.Outcome(counts, folder, (), tuple(lines), _then(run, targets[-1], folder, wish))
+    return cli.Outcome(counts, folder, (), tuple(lines), then_of(run, targets[-1], folder, wish))
 
 
-def _then(run: Run, target: str, folder: Path, wish: Asked) -> str:
+def then_of(run: Run, target: str, folder: Path, wish: Asked) -> str:
     """Return the command that comes next: `evaluate` and `ask` need a discriminator beside a QA model."""
     if target == "qa" and not run.folder.discriminator.is_dir():
         return f"python -m pipeline.train --target discriminator --file {shlex.quote(str(wish.file))} {run.folder.flag}"
@@ -182,8 +196,8 @@ def _told(target: str, tuned: Tuned) -> list[str]:
     return [*lines, *(table_of(m, tuned.folder, split) if "test" in m else [])]
 
 
-def classifier(run: Run, wish: Asked) -> cli.Outcome:
-    """Look a classification file through, train on it, and say how well it went."""
+def classifier(run: Run, wish: Asked, purse: Purse | None = None) -> cli.Outcome:
+    """Look a classification file through, train on it (at a service, if there is a purse), and say how well it went."""
     from pipeline.trainers import classify
     from pipeline.trainers.terms import model_name
 
@@ -196,6 +210,10 @@ def classifier(run: Run, wish: Asked) -> cli.Outcome:
     if len(prepared.classes) == 2:  # noqa: PLR2004
         lines.append(f"precision and recall are of {prepared.classes[1]!r}")
     counts: dict[str, Any] = {"rows": len(prepared.train), "validation": len(prepared.validation), "classes": list(prepared.classes)}
+    if purse is not None:
+        from pipeline.making.jobs import classifier_elsewhere
+
+        return classifier_elsewhere(run, wish, purse, prepared, betas, lines, counts)
     made_of, now = {"inputs": hashes(wish)}, datetime.now()  # noqa: DTZ005 (names are in local time)
     if wish.model or wish.begin:
         watch = functools.partial(run.progress, what="fine-tuning: classifier", unit="step")

@@ -42,7 +42,7 @@ def judge_classifier(run: Run, classifier: str, dataset: Path | None, name: str 
     there = finished(run, folder, inputs, chosen)
     if there:
         return there
-    model = load_classifier(source)
+    model = load_classifier(source, run.folder.ledger)
     asked = [Classified(row.text.removesuffix(model.ending), row.label) for row in rows]
     known = known_rows(run, [source], list(map(row_of, asked)), inputs["dataset"], dataset.name)
     truth = _numbers(rows, model.classes, dataset)

@@ -53,7 +53,7 @@ def tune(
     Raises InputError if there is nothing to train on or no such model, ExtraMissing without torch, StorageError if the disk refuses.
     """
     require_torch()
-    _ready_tracker(job.track, models)
+    ready_tracker(job.track, models)
     base, before = _beginning(job)
     batch = terms.batch_size(len(job.train), job.terms.batch_size)
     factor = terms.multiplier(batch, job.terms.multiplier)
@@ -80,7 +80,7 @@ def tune(
         raise storage_error(error, error.filename or work) from error
 
 
-def _ready_tracker(track: str, models: Path) -> None:
+def ready_tracker(track: str, models: Path) -> None:
     """Raise ExtraMissing if the tracker is not installed; keep what it writes beside the models."""
     if track == "none":
         return

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.trainers.light import Watch
+    from pipeline.trainers.saved import Scorer
 
 _TENTH = 10
 
@@ -105,13 +106,15 @@ def fine_tune(
         made_of=made_of,
     )
 
+    from pipeline.trainers.saved import load_scorer
+
     def measure(folder: Path) -> dict[str, Any]:
-        return measured_by_kind(folder, examples) if target == rows.DISCRIMINATOR else {}
+        return measured_by_kind(load_scorer(folder), examples) if target == rows.DISCRIMINATOR else {}
 
     return tune(job, models, now, watch, say, measure, force=force)
 
 
-def measured_by_kind(folder: Path, examples: Sequence[Example]) -> dict[str, Any]:
+def measured_by_kind(scorer: Scorer, examples: Sequence[Example]) -> dict[str, Any]:
     """Return metrics of a fine-tuned discriminator on validation and test, in the form of the light one's, the IDF overlap beside."""
     import numpy as np
 
@@ -119,9 +122,7 @@ def measured_by_kind(folder: Path, examples: Sequence[Example]) -> dict[str, Any
     from pipeline.text.lexical import Idf, content_words
     from pipeline.trainers.discriminator import Pair
     from pipeline.trainers.light import measure_splits
-    from pipeline.trainers.saved import load_scorer
 
-    scorer = load_scorer(folder)
     parts = {split: [e for e in examples if e.split == split] for split in SPLITS}
     idf = Idf.of(sorted({e.context for e in parts["train"]}))
     scores: dict[str, dict[str, Any]] = {"discriminator": {}, "idf_overlap": {}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import InputError, StorageError
 from pipeline.trainers.discriminator import Discriminator, Pair, features
+from pipeline.trainers.hosted import METHOD, HostedClassifier, HostedDiscriminator, open_hosted
 from pipeline.trainers.light_classifier import LightClassifier
 
 if TYPE_CHECKING:
@@ -101,12 +102,15 @@ class FineTunedClassifier:
         return self.model.of_pairs([(text.removesuffix(self.ending), "") for text in texts])
 
 
-def load_scorer(folder: Path) -> Scorer:
-    """Open the discriminator in a model folder.
+def load_scorer(folder: Path, ledger: Path | None = None) -> Scorer:
+    """Open the discriminator in a model folder; one at a service is asked through `ledger` (without it, one in its folder).
 
     Raises StageMissing if there is none, StorageError if it is damaged, InputError if it is of another make or no discriminator.
     """
-    if _settings(folder).get("method", "light") != "light":
+    settings = _settings(folder)
+    if settings.get("method") == METHOD:
+        return HostedDiscriminator(open_hosted(settings, folder, "discriminator", ledger), float(settings.get("threshold", 0.5)))
+    if settings.get("method", "light") != "light":
         from pipeline.trainers.tuned import open_tuned
 
         return FineTuned(open_tuned(folder, "discriminator"))
@@ -115,8 +119,8 @@ def load_scorer(folder: Path) -> Scorer:
     return Light(Discriminator.load(folder), MiniLM())
 
 
-def load_classifier(folder: Path) -> Classifier:
-    """Open the classifier in a model folder.
+def load_classifier(folder: Path, ledger: Path | None = None) -> Classifier:
+    """Open the classifier in a model folder; one at a service is asked through `ledger` (without it, one in its folder).
 
     Raises InputError if there is none, StorageError if it is damaged.
     """
@@ -126,6 +130,8 @@ def load_classifier(folder: Path) -> Classifier:
         raise InputError("there is no classifier here", f"{folder}: {said}", "train one with `python -m pipeline.train --target classifier --file F`")
     if settings["method"] == "light":
         return LightClassifier.load(folder)
+    if settings["method"] == METHOD:
+        return HostedClassifier(open_hosted(settings, folder, "classifier", ledger), str(settings.get("prompt_ending", "")))
     from pipeline.trainers.tuned import open_tuned
 
     return FineTunedClassifier(open_tuned(folder, "classifier"), str(settings.get("prompt_ending", "")))

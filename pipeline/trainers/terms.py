@@ -20,7 +20,7 @@ _MULTIPLIERS = ((32, 0.05), (128, 0.1))
 _LARGEST_MULTIPLIER = 0.2
 BASE_RATES = {"causal": 0.02, "encoder": 0.002}
 """What the multiplier multiplies. LoRA of rank 16 at batches of 8 learns best near 1e-3 = 0.05 * 0.02, a whole small encoder near 1e-4."""
-_LONGEST_SUFFIX = 40
+LONGEST_SUFFIX, LONGEST_AT_SERVICES = 40, 64
 _SUFFIX = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _MUCH_SMALLER = 0.25
 _NAMED = 3
@@ -41,15 +41,15 @@ def learning_rate(kind: str, multiplied_by: float) -> float:
     return BASE_RATES[kind] * multiplied_by
 
 
-def checked_suffix(suffix: str | None) -> str | None:
-    """Return the suffix of a model's name.
+def checked_suffix(suffix: str | None, longest: int = LONGEST_SUFFIX) -> str | None:
+    """Return the suffix of a model's name; of `longest` characters at most.
 
     Raises InputError if it is too long or has other characters than a name takes.
     """
     if suffix is None:
         return None
-    if len(suffix) > _LONGEST_SUFFIX:
-        raise InputError("--suffix is too long", f"{suffix}: {len(suffix)} characters", f"at most {_LONGEST_SUFFIX}")
+    if len(suffix) > longest:
+        raise InputError("--suffix is too long", f"{suffix}: {len(suffix)} characters", f"at most {longest}")
     if not _SUFFIX.fullmatch(suffix):
         raise InputError(
             "--suffix is no name", repr(suffix), "use letters, figures, dots, dashes and underscores, and begin and end with a letter or figure"

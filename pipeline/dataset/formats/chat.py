@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 QA_SYSTEM = f"Answer the question from the context alone. If the context is not sufficient, say exactly: {NO_ANSWER}"
 DISCRIMINATOR_SYSTEM = "Tell whether the context answers the question: yes or no."
+CLASSIFIER_SYSTEM = "Name the class of the text."
 
 
 def _row(system: str, user: str, assistant: str) -> dict[str, Any]:
@@ -35,4 +36,21 @@ def qa(example: Example) -> dict[str, Any]:
 
 def discriminator(example: Example) -> dict[str, Any]:
     """Return a row of discriminator.*.jsonl: ` yes` or ` no`."""
-    return _row(DISCRIMINATOR_SYSTEM, f"{example.context}\n\nQuestion: {example.question}", label_of(example))
+    (_, system), (_, user) = discriminator_asked(example.context, example.question)
+    return _row(system, user, label_of(example))
+
+
+def discriminator_asked(context: str, question: str) -> tuple[tuple[str, str], ...]:
+    """Return the messages before the ` yes` or ` no` of a row of discriminator.*.jsonl."""
+    return (("system", DISCRIMINATOR_SYSTEM), ("user", f"{context}\n\nQuestion: {question}"))
+
+
+def classified(text: str, label: str) -> dict[str, Any]:
+    """Return a text and its class as a chat row."""
+    (_, system), (_, user) = classified_asked(text)
+    return _row(system, user, label)
+
+
+def classified_asked(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the messages before the class of a chat row of a text."""
+    return (("system", CLASSIFIER_SYSTEM), ("user", text))
