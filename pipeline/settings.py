@@ -56,13 +56,21 @@ class Topic:
     """What to collect: seeds, filters, and which sections count. One TOML file each."""
 
     name: str
+    """what the topic is called"""
     language: str = "en"
+    """of the wiki, as in its address: en, de, zh-yue"""
     seeds: tuple[str, ...] = ()
+    """titles of the pages to begin with; from there over links"""
     title_contains: tuple[str, ...] = ()
+    """a page is collected if its title contains each of these, in any case"""
     title_excludes: tuple[str, ...] = ()
+    """regular expressions, none of which a title may match"""
     low_information: tuple[str, ...] = ("See also", "References", "External links", "Further reading", "Notes")
+    """headings of sections that say nothing one could ask about, in any case"""
     min_tokens: int = 40
+    """of the whole context: shorter sections are dropped"""
     max_tokens: int = 1500
+    """of the whole context: longer sections are split at sentence ends"""
     settings: dict[str, object] = field(default_factory=dict)
     """defaults of flags, by the flag's name without its dashes"""
     title_matches: tuple[str, ...] = ()
