@@ -16,8 +16,8 @@ import math
 import random
 import sys
 import time
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +27,16 @@ from sklearn.metrics import roc_auc_score
 from train_embedded import WRITTEN, squad_material
 
 from pipeline.evaluation.squad import score
-from pipeline.llm import answering, prompts
-from pipeline.llm.chat import wire
+from pipeline.llm import answering
+from pipeline.llm.chat import ChatRequest, wire
 from pipeline.llm.embedded import ADAPTER, SLOTS, serve
 from pipeline.negatives.make import make_examples
 from pipeline.retrieval.minilm import encoder
-from pipeline.text.windows import window
 
 if TYPE_CHECKING:
     import aiohttp
 
+REFUSAL = " No"
 KINDS = {"random": 1.0, "same_page": 1.0, "similar": 1.0, "altered_question": 1.0, "evidence_removed": 1.0}
 
 
@@ -79,44 +79,64 @@ def p_yes(choice: dict[str, Any]) -> float:
     return yes / (yes + no) if yes + no else 0.5
 
 
-async def measured(base_url: str, key: str, asked: list[Asked]) -> list[tuple[str, float]]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the reader would answer, by how much it prefers to decline (log-odds against the likeliest answer), and what the judge thinks."""
+
+    said: str
+    refuses: float
+    p_yes: float
+
+
+def _prefers_refusal(choice: dict[str, Any]) -> float:
+    top = choice["logprobs"]["content"][0]["top_logprobs"]
+    refusal = max((one["logprob"] for one in top if one["token"] == REFUSAL), default=-20.0)
+    return float(refusal - max((one["logprob"] for one in top if one["token"] != REFUSAL), default=-20.0))
+
+
+async def measured(base_url: str, key: str, asked: list[Asked]) -> list[Found]:
     """Return what the reader says and the judge thinks of each question."""
     import aiohttp
 
     slots = asyncio.Semaphore(SLOTS)
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}, timeout=aiohttp.ClientTimeout(total=None)) as session:
 
-        async def one(row: Asked) -> tuple[str, float]:
+        async def one(row: Asked) -> Found:
+            first = ChatRequest("m", answering.small_request("m", row.context, row.question, leaning=0.0).messages, 1, likely=20)
+            judge = replace(answering.small_judgement("m", row.context, row.question), likely=20)
             async with slots:
-                read = await ask(session, base_url, answering.small_request("m", row.context, row.question).body())
-                shown = prompts.small(window(row.context, row.question, answering.SHOWN_TO_SMALL), prompts.turn_judge(row.question))
-                body = {"model": "m", "messages": [{"role": r, "content": c} for r, c in shown], "max_tokens": 1, "temperature": 0}
-                judged = await ask(session, base_url, {**body, "logprobs": True, "top_logprobs": 20})
-            return read["message"]["content"].strip(), p_yes(judged)
+                said = await ask(session, base_url, answering.small_request("m", row.context, row.question, leaning=answering.NEVER_DECLINE).body())
+                begins = await ask(session, base_url, first.body())
+                judged = await ask(session, base_url, judge.body())
+            return Found(said["message"]["content"].strip(), _prefers_refusal(begins), p_yes(judged))
 
         return list(await asyncio.gather(*map(one, asked)))
 
 
-def figures(asked: list[Asked], found: list[tuple[str, float]]) -> dict[str, Any]:
-    """Return the measures."""
-    positives = [(row, said, p) for row, (said, p) in zip(asked, found, strict=True) if row.answer]
-    scores = [score("" if answering.declines(said) else said, [row.answer]) for row, said, _ in positives]
-    n = len(positives)
+def reader_figures(asked: list[Asked], found: list[Found], leaning: float) -> dict[str, Any]:
+    """Return the reader's measures if `leaning` is added to the logit of a refusal."""
+    scores = [score(one.said if one.refuses + leaning <= 0 else "", [row.answer]) for row, one in zip(asked, found, strict=True) if row.answer]
     declined: dict[str, list[bool]] = defaultdict(list)
-    judged: dict[str, list[float]] = defaultdict(list)
-    for row, (said, p) in zip(asked, found, strict=True):
-        declined[row.kind].append(answering.declines(said))
-        judged[row.kind].append(p)
-    yes = judged.pop("positive")
+    for row, one in zip(asked, found, strict=True):
+        declined[row.kind].append(one.refuses + leaning > 0)
+    n = len(scores)
     return {
-        "answerable": n,
-        "exact_match": round(sum(exact for exact, _ in scores) / n, 3),
-        "f1": round(sum(f1 for _, f1 in scores) / n, 3),
+        "leaning": leaning, "exact_match": round(sum(exact for exact, _ in scores) / n, 3), "f1": round(sum(f1 for _, f1 in scores) / n, 3),
         "over_refusal": round(sum(declined.pop("positive")) / n, 3),
-        "declined": {kind: f"{sum(some)}/{len(some)} = {sum(some) / len(some):.2f}" for kind, some in sorted(declined.items())},
-        "judge_auroc": {kind: _auroc(yes, no) for kind, no in sorted(judged.items())},
-        "judge_auroc_all": _auroc(yes, [p for no in judged.values() for p in no]),
-    }
+        "declined": {kind: round(sum(some) / len(some), 2) for kind, some in sorted(declined.items())},
+    }  # fmt: skip
+
+
+def judge_figures(asked: list[Asked], found: list[Found]) -> dict[str, Any]:
+    """Return the judge's AUROC by kind, and that of the reader's own leaning to decline."""
+    told: dict[str, Any] = {}
+    for name, of in (("judge", lambda one: one.p_yes), ("reader", lambda one: -one.refuses)):
+        by_kind: dict[str, list[float]] = defaultdict(list)
+        for row, one in zip(asked, found, strict=True):
+            by_kind[row.kind].append(of(one))
+        yes = by_kind.pop("positive")
+        told[name] = {"all": _auroc(yes, [p for no in by_kind.values() for p in no]), **{k: _auroc(yes, no) for k, no in sorted(by_kind.items())}}
+    return told
 
 
 def _auroc(yes: list[float], no: list[float]) -> float:
@@ -132,18 +152,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="another adapter than the one that is shipped")
     parser.add_argument("--bare", action="store_true", help="without an adapter")
+    parser.add_argument("--leaning", type=float, nargs="+", default=[answering.LEANING], help="added to a refusal's logit; several: a line for each")
     parser.add_argument("--out", type=Path, help="write each question with what was said of it, as JSON lines")
     given = parser.parse_args()
     asked = questions(given.squad, given.articles, given.questions, given.seed)
     began = time.monotonic()
     with serve(None if given.bare else given.adapter) as endpoint:
         found = asyncio.run(measured(endpoint.base_url, endpoint.api_key, asked))
-    print(json.dumps({**figures(asked, found), "seconds": round(time.monotonic() - began, 1), "asked": len(asked)}, indent=1))
+    counts = Counter(row.kind for row in asked)
+    told = {"asked": counts, "seconds": round(time.monotonic() - began, 1), "auroc": judge_figures(asked, found)}
+    print(json.dumps(told, indent=1))
+    for leaning in given.leaning:
+        print(json.dumps(reader_figures(asked, found, leaning)))
     if given.out:
-        lines = [
-            json.dumps({"kind": row.kind, "question": row.question, "answer": row.answer, "said": said, "p_yes": round(p, 4)}, ensure_ascii=False)
-            for row, (said, p) in zip(asked, found, strict=True)
-        ]
+        lines = [json.dumps({**asdict(row), **asdict(one)}, ensure_ascii=False) for row, one in zip(asked, found, strict=True)]
         given.out.write_text("\n".join(lines) + "\n", "utf-8")
 
 

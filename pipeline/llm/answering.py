@@ -15,6 +15,10 @@ from pipeline.text.windows import window
 ANSWER_TOKENS, SMALL_TOKENS = 160, 48
 SHOWN_TO_SMALL = 3000
 """characters of a context that the embedded model is shown at most: it was trained on short ones, and its window has 3,072 of its own tokens"""
+LEANING = 0.0
+NEVER_DECLINE = -100.0
+_REFUSAL_BEGINS = 2838
+"""the token " No" of the embedded model's vocabulary"""
 _DECLINES = re.compile(  # of a text as `normalise_answer` leaves it: lower case, no articles
     r"^(?:this )?(?:context|text|passage|section) (?:\w+ )?(?:not|doesn t|lacks|has no|gives no)\b"
     r"|\bnot (?:\w+ )?(?:mentioned|stated|specified|provided|given|answered) in (?:this )?(?:context|text|passage|section)\b"
@@ -37,10 +41,21 @@ def request(model: str, context: str, question: str, sample: int = 0) -> ChatReq
     return ChatRequest(model, tuple(prompts.answer(context, question)), ANSWER_TOKENS, schema=prompts.ANSWER_SCHEMA, sample=sample)
 
 
-def small_request(model: str, context: str, question: str, sample: int = 0) -> ChatRequest:
-    """Return the same for the embedded model, which is shown the part of a long context that is nearest to the question."""
+def small_request(model: str, context: str, question: str, sample: int = 0, *, leaning: float = LEANING) -> ChatRequest:
+    """Return the same for the embedded model, which is shown the part of a long context that is nearest to the question.
+
+    `leaning` is added to the logit of the word that a refusal begins with: of a model that declines too readily a bit is taken, and with
+    `NEVER_DECLINE` it says what it would answer if there were an answer.
+    """
     shown = prompts.small(window(context, question, SHOWN_TO_SMALL), prompts.turn_read(question))
-    return ChatRequest(model, tuple(shown), SMALL_TOKENS, stop=("\n",), sample=sample)
+    bias = ((_REFUSAL_BEGINS, leaning),) if leaning else ()
+    return ChatRequest(model, tuple(shown), SMALL_TOKENS, stop=("\n",), sample=sample, bias=bias)
+
+
+def small_judgement(model: str, context: str, question: str) -> ChatRequest:
+    """Return the request that asks the embedded model whether a context answers a question: " yes" or " no"."""
+    shown = prompts.small(window(context, question, SHOWN_TO_SMALL), prompts.turn_judge(question))
+    return ChatRequest(model, tuple(shown), 1)
 
 
 def read(reply: ChatReply) -> Said | None:

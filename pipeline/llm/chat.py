@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.llm.prompts import Message
 
 LEDGER_KIND = "chat"
-DISPENSABLE = ("response_format", "max_tokens", "temperature", "seed", "stop", "top_logprobs", "logprobs")
+DISPENSABLE = ("response_format", "max_tokens", "temperature", "seed", "stop", "top_logprobs", "logprobs", "logit_bias")
 """parameters without which a reply may still do; some servers and models refuse them"""
 _LIKELY = {"logprobs", "top_logprobs"}  # one is of no use without the other
 _ROOM_TO_THINK = 4000  # models that want max_completion_tokens count what they think as well
@@ -37,12 +37,15 @@ class ChatRequest:
     sample: int = 0
     likely: int = 0
     """how many likely first tokens are wanted with their probabilities"""
+    bias: tuple[tuple[int, float], ...] = ()
+    """tokens, by their numbers in the model's vocabulary, with what is added to their logits"""
 
     def canonical(self) -> str:
         """Return the request as JSON with sorted keys: the same text for the same request, always."""
         fields = {
             "model": self.model, "messages": self.messages, "max_tokens": self.max_tokens, "temperature": self.temperature,
             "seed": self.seed, "schema": self.schema, "stop": self.stop, "sample": self.sample, **({"likely": self.likely} if self.likely else {}),
+            **({"bias": self.bias} if self.bias else {}),
         }  # fmt: skip
         return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
@@ -60,6 +63,8 @@ class ChatRequest:
             body["max_completion_tokens"] = self.max_tokens + _ROOM_TO_THINK
         if self.likely and not _LIKELY & set(refused):
             body |= {"logprobs": True, "top_logprobs": self.likely}
+        if self.bias:
+            body["logit_bias"] = {str(token): value for token, value in self.bias}
         if self.stop:
             body["stop"] = list(self.stop)
         if self.schema:

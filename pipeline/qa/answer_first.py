@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import EndpointError
 from pipeline.llm import answering, prompts
-from pipeline.llm.answering import SHOWN_TO_SMALL
+from pipeline.llm.answering import NEVER_DECLINE, SHOWN_TO_SMALL
 from pipeline.llm.chat import ChatRequest
 from pipeline.qa import checks
 from pipeline.qa.candidates import Candidate, candidates
@@ -55,10 +55,12 @@ async def _row_for(draft: Draft, candidate: Candidate, ask: Ask, search: Search)
         why = _fault(draft, candidate, search)
         if why or not draft.plan.round_trip:
             return Verdict(draft, why)
-        again = await _read(draft, ask)
+        verdict = read_back(draft, await _read(draft, ask))
+        if verdict.why or not draft.plan.small:
+            return verdict
+        return await _judged(verdict.draft, ask)
     except EndpointError as error:
         return endpoint_fault(draft, error)
-    return read_back(draft, again)
 
 
 def _writing(draft: Draft, candidate: Candidate) -> ChatRequest:
@@ -79,8 +81,15 @@ async def _read(draft: Draft, ask: Ask) -> Draft:
     if not draft.plan.small:
         return await answered(draft, ask)
     context = window(draft.section.context, draft.evidence, SHOWN_TO_SMALL)
-    reply = await ask(answering.small_request(draft.plan.model, context, draft.question))
+    reply = await ask(answering.small_request(draft.plan.model, context, draft.question, leaning=NEVER_DECLINE))
     return draft.after(reply, answer=reply.text.strip())
+
+
+async def _judged(draft: Draft, ask: Ask) -> Verdict:
+    """Ask the embedded model whether the section answers: it is trained to tell, and sees questions that only look as if."""
+    reply = await ask(answering.small_judgement(draft.plan.model, window(draft.section.context, draft.evidence, SHOWN_TO_SMALL), draft.question))
+    says_yes = reply.text.strip().casefold().startswith("yes")
+    return Verdict(draft.after(reply), None if says_yes else Rejected("judged_unanswerable", reply.text.strip()[:40]))
 
 
 def _fault(draft: Draft, candidate: Candidate, search: Search) -> Rejected | None:

@@ -83,16 +83,17 @@ def _question_first(plan: Plan, count: Callable[[str], int], paid: Callable[[str
 
 
 def _answer_first(plan: Plan, count: Callable[[str], int]) -> Callable[[Section], Estimate]:
-    """A call for each candidate, and one to read it back: at most, for what fails a check is not read back, and no more is tried than needed."""
+    """A call for each candidate, and one or two to check it: at most, for what fails a check is not read back, and no more is tried than needed."""
     if plan.small:
-        writes, reads = count(prompts.turn_write("", "")) + _MESSAGE_TOKENS, count(prompts.turn_read("")) + _MESSAGE_TOKENS
+        writes = count(prompts.turn_write("", "")) + _MESSAGE_TOKENS
+        reads = max(count(prompts.turn_read("")), count(prompts.turn_judge(""))) + _MESSAGE_TOKENS
     else:
         writes = _tokens(prompts.question_for_answer("", "", ""), count)
         reads = _tokens(prompts.answer("", ""), count) + count(prompts.ANSWER_SCHEMA) + _SCHEMA_TOKENS
 
     def of_section(section: Section) -> Estimate:
         n, sentence = len(candidates(section, TRIES * plan.per_section)), _sentence(section)
-        back = bool(plan.round_trip)
+        back = bool(plan.round_trip) * (2 if plan.small else 1)  # read, and judged
         said = _ANSWER if plan.small else _FRAME + _ANSWER + sentence
         tokens_in = writes + section.tokens + sentence + _ANSWER + back * (reads + section.tokens + _QUESTION)
         return Estimate(n * (1 + back), 0, n * tokens_in, n * (_QUESTION + back * said))
