@@ -8,6 +8,8 @@ import house
 import pytest
 from conftest import ROOT
 
+from pipeline import errors
+
 
 @pytest.fixture(scope="module")
 def rooms() -> dict[str, house.Room]:
@@ -49,3 +51,14 @@ def test_contributing_names_every_room_and_every_target_of_make() -> None:
     assert {room for room in rooms if not re.search(rf"`{room}/?`", text)} == set()
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
     assert {target for target in re.findall(r"`make ([a-z-]+)`", text) if target not in targets} == set()
+
+
+def test_the_tree_that_errors_draws_is_the_tree_of_its_classes() -> None:
+    drawn: dict[str, str] = {}
+    above = ["PipelineError"]
+    for indent, name in re.findall(r"^    ([│ ]*)[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE):
+        depth = len(indent) // 4 + 1
+        above[depth:] = [name]
+        drawn[name] = above[depth - 1]
+    classes = {name: one.__bases__[0].__name__ for name, one in vars(errors).items() if isinstance(one, type) and one is not errors.PipelineError}
+    assert drawn == classes
