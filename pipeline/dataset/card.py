@@ -64,6 +64,7 @@ def card(about: About, statistics: Statistics) -> str:
 
 
 def _header(about: About, statistics: Statistics) -> str:
+    """Return the header that the Hub reads (https://huggingface.co/docs/hub/datasets-cards)."""
     sizes = statistics.by_kind_and_split[TOTAL]
     size = next((name for bound, name in _SIZES if sizes[TOTAL] < bound), _LARGEST)
     lines = ["---", f"pretty_name: {quoted(_TITLE)}"]
