@@ -8,7 +8,7 @@ RUN ?= data/demo
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install finetune demo test integration browser-test lint bench clean
+.PHONY: help install finetune demo test integration browser-test lint bench house clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ lint: install ## mend what can be mended, and say the rest
 
 bench: install ## measurements, as ratios against something run side by side
 	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+house: install ## lengths of functions and files, what is annotated, documented and commented; make house SINCE=REVISION: before and after
+	@$(BIN)/python scripts/house.py $(if $(SINCE),--since $(SINCE))
 
 clean: ## remove the demo's run folder
 	rm -rf $(RUN)

@@ -90,6 +90,10 @@ def main(
 
 
 def _inputs(topic: Path, source: str, file: Path | None) -> dict[str, str]:
+    """Return hashes of what decides the outcome besides a wiki's pages: topic, sample or file.
+
+    Raises InputError if --source and --file do not go together.
+    """
     from pipeline.sources.files import READERS
     from pipeline.store import sha256_of
 

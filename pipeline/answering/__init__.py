@@ -1,0 +1,1 @@
+"""What ask and evaluate share: is a context sufficient, which sentence or model answers."""

@@ -64,6 +64,7 @@ def card(about: About, statistics: Statistics) -> str:
 
 
 def _header(about: About, statistics: Statistics) -> str:
+    """Return the header that the Hub reads (https://huggingface.co/docs/hub/datasets-cards)."""
     sizes = statistics.by_kind_and_split[TOTAL]
     tasks, tags = ("question-answering", "text-classification"), ("unanswerable-questions", "abstention", "hard-negatives")
     return header_of(_TITLE, about.pages, about.languages, sizes[TOTAL], {split: sizes[split] for split in SPLITS}, tasks, tags)

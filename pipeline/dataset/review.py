@@ -82,6 +82,7 @@ def _verdict(place: str, number: int, line: str) -> Verdict:
 
 
 def _check_fields(place: str, row: Mapping[str, Any]) -> None:
+    """Refuse a line that is not what the report's page writes (`reporting/page/review.js`): people edit these files, and another program may have made one."""
     known = (*_TEXTS, "answerable")
     for field in ("example_id", "verdict"):
         if field not in row:

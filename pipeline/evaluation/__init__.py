@@ -1,0 +1,1 @@
+"""Metrics, and systems that are measured alike. Pure."""

@@ -1,0 +1,1 @@
+"""Models: one client for every endpoint, the embedded model, the prompts."""

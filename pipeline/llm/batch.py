@@ -171,6 +171,7 @@ class Desk:
         return next((job for job in self._sdk.batches.list() if job.input_file_id == batch.file_id and job.status != "failed"), None)
 
     def _looked_at(self, batch: Batch) -> tuple[int, int] | None:
+        """Take in what a batch that has ended brought: new replies, failures; None while it is under way."""
         job = self._sdk.batches.retrieve(batch.batch_id)
         if job.status not in _ENDED:
             return None

@@ -75,6 +75,7 @@ class Limit:
         return pause
 
     def _close(self, now: float, *, starved: bool) -> float:
+        """Judge a round by its share of failures: grow where it is no worse than what fails anyway (`_borne`), else cut, and take a cut back that did not help."""
         n = self._good + self._bad
         share = self._bad / n
         if share >= _STORM:

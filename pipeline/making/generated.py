@@ -56,6 +56,7 @@ def _side_by_side(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: 
 
 
 def _in_batches(run: Run, plan: Plan, limit: int | None, calls: Calls, bench: Workbench) -> PipelineError | None:
+    """Ask through the Batch API: a round goes through all sections, and what they lack of replies goes into the next batch."""
     from pipeline.engines.batches import ask_in_batches
     from pipeline.llm.client import ChatClient, key_from_environment
 
@@ -81,6 +82,7 @@ def _lay_down(bench: Workbench, place: int, section: Section, rows: list[Outcome
 
 
 async def _ask_all(run: Run, client: ChatClient, plan: Plan, limit: int | None, bench: Workbench) -> None:
+    """Ask side by side: sections are read as places become free, rows laid down as they come."""
     search = _search(run, plan)
     total = _know_sections(run, limit, bench)
     kept: Counter[bool] = Counter()

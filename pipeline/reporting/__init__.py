@@ -1,0 +1,1 @@
+"""The report's page: what it reads of a run, pictures, rows, comparison."""

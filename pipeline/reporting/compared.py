@@ -61,6 +61,7 @@ def _parts(name: str, setting: object) -> Iterator[tuple[str, str]]:
 
 
 def _counts(run: Gathered) -> Iterator[tuple[str, float | None]]:
+    """Yield what is counted in a run, in the order of the pipeline; None where it was not."""
     collect, create_qa, train = (run.counts(name) for name in ("collect", "create_qa", "train"))
     yield "pages kept", collect.get("pages_by_status", {}).get("kept")
     yield "sections", len(run.sections)

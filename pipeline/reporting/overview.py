@@ -52,6 +52,7 @@ def _of_rows(counts: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _of_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what of the discriminator's figures calls for a warning: too few rows, too much refused, no better than counting words."""
     if not metrics:
         return []
     said = []

@@ -1,0 +1,1 @@
+"""Search: BM25, MiniLM, both fused, and their vectors on disk."""

@@ -1,0 +1,1 @@
+"""Tokens, sentences, comparison, near-duplicates, word counts, Markdown. Pure."""

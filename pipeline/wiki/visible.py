@@ -186,6 +186,7 @@ class VisibleTree(LXMLTreeBuilder):
             self._open.append("")
 
     def _build(self, name: str, attributes: Mapping[str, str], *, marked: bool) -> None:
+        """Begin an element that stays in the tree, and note headings and the outermost infoboxes on the way."""
         self._end_raised()
         kept: dict[str | bytes, str | bytes] = {key: attributes[key] for key in _KEPT_ATTRIBUTES if key in attributes} if attributes else {}
         if marked:
