@@ -36,7 +36,6 @@ ROWS_AT_ONCE = 2000
 """Rows that wait in memory until they are written to a parquet file together."""
 
 _FORMULA = re.compile(r"'*(?!-\d+(?:[.,]\d+)?\Z)[=+\-@\t\r\n＝＋－＠]")
-_STAGE_COMMANDS = {"collect": "python -m pipeline.collect", "create_qa": "python -m pipeline.create_qa", "train": "python -m pipeline.train"}
 _DISK_REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
@@ -379,7 +378,7 @@ class RunFolder:
         if folder.is_dir() and name.strip("./"):
             return folder
         there = sorted(path.name for path in self.models.iterdir() if path.is_dir()) if self.models.is_dir() else []
-        do = f"run `python -m pipeline.train {self.flag}` first (with --file where there are no questions)"
+        do = f"run `{self.command('train')}` first (with --file where there are no questions)"
         do = f"here are: {', '.join(there)}; else {do}" if there else do
         raise InputError("there is no such model", name or repr(name), do)
 
@@ -444,7 +443,7 @@ class RunFolder:
         """
         entry = self.stages().get(stage)
         if not self.main_file(stage).is_file():
-            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} {self.flag}` first")
+            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{self.command(stage)}` first")
         return entry or {}
 
     def main_file(self, stage: str) -> Path:
