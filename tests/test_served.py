@@ -72,7 +72,7 @@ def test_the_adapter_changes_what_is_said(embedded: Path, tmp_path: Path) -> Non
     """Without it the same server would answer as the bare model does: the test above would then prove nothing."""
     from pipeline.llm.embedded import serve
 
-    with serve(chatting=True) as endpoint:
+    with serve(None, chatting=True) as endpoint:
         bare = [said(endpoint, *asked)["choices"][0]["message"]["content"].strip() for asked in ASKED]
     with serve_model(embedded) as endpoint:
         tuned = [said(endpoint, *asked)["choices"][0]["message"]["content"].strip() for asked in ASKED]
