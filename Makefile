@@ -8,7 +8,7 @@ RUN ?= data/demo
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install finetune demo test integration browser-test lint bench house clean
+.PHONY: help install finetune demo docs test integration browser-test lint bench house clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ demo: install ## wiki pages → dataset → discriminator → report, on the bun
 	$(BIN)/python -m pipeline.ask "Who defeated Teddy Riner at the 2020 Summer Olympics?" --data $(RUN)
 	$(BIN)/python -m pipeline.ask "How much did a ticket for the opening ceremony of the 2020 Summer Olympics cost?" --data $(RUN)
 	$(BIN)/python -m pipeline.report --data $(RUN)
+
+docs: install ## run the pages and write down what they print, make the reference and the notebook anew, look at all links (some minutes)
+	$(BIN)/python scripts/build_docs.py --run
 
 test: install finetune ## lint, types, layers and tests
 	$(BIN)/python -m ruff check .

@@ -303,7 +303,7 @@ def _outcome(run: Run, counts: dict[str, Any], line: str) -> Outcome:
     folder = run.folder
     outputs = (folder.pages, folder.sections, folder.sections.with_suffix(".csv"), folder.dropped_sections, folder.attribution)
     first, *warnings = line.split("\n")
-    return cli.Outcome(counts, folder.sections, outputs, (f"{first} → {folder.sections}", *warnings), f"python -m pipeline.create_qa {folder.flag}")
+    return cli.Outcome(counts, folder.sections, outputs, (f"{first} → {folder.sections}", *warnings), folder.command("create_qa"))
 
 
 if __name__ == "__main__":

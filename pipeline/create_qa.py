@@ -240,7 +240,7 @@ def _sentence(counts: dict[str, Any]) -> str:
 
 def _outcome(run: Run, counts: dict[str, Any], line: str) -> cli.Outcome:
     folder = run.folder
-    return cli.Outcome(counts, folder.qa, (folder.qa, folder.rejected), (f"{line} → {folder.qa}",), f"python -m pipeline.train {folder.flag}")
+    return cli.Outcome(counts, folder.qa, (folder.qa, folder.rejected), (f"{line} → {folder.qa}",), folder.command("train"))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from pipeline import settings
 from pipeline.errors import InputError, StageMissing, StorageError
 from pipeline.store import storage_error, write_json
 
-_STAGE_COMMANDS = {"collect": "python -m pipeline.collect", "create_qa": "python -m pipeline.create_qa", "train": "python -m pipeline.train"}
-
 
 def _is_an_entry(entry: object) -> bool:
     """Tell whether a value of the manifest is what `finish` writes of a stage."""
@@ -119,7 +117,7 @@ class RunFolder:
         if folder.is_dir() and name.strip("./"):
             return folder
         there = sorted(path.name for path in self.models.iterdir() if path.is_dir()) if self.models.is_dir() else []
-        do = f"run `python -m pipeline.train {self.flag}` first (with --file where there are no questions)"
+        do = f"run `{self.command('train')}` first (with --file where there are no questions)"
         do = f"here are: {', '.join(there)}; else {do}" if there else do
         raise InputError("there is no such model", name or repr(name), do)
 
@@ -184,7 +182,7 @@ class RunFolder:
         """
         entry = self.stages().get(stage)
         if not self.main_file(stage).is_file():
-            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{_STAGE_COMMANDS[stage]} {self.flag}` first")
+            raise StageMissing(f"this run folder lacks a finished {stage}", self.root, f"run `{self.command(stage)}` first")
         return entry or {}
 
     def main_file(self, stage: str) -> Path:

@@ -240,7 +240,7 @@ def _outcome(run: Run, counts: dict[str, Any], lines: list[str], trainer: str, f
     outputs = [folder.examples, folder.dropped_examples, folder.reviewed_examples, *(files or [])]
     if trainer == "local" and files is not None:
         outputs += [folder.discriminator / name for name in ("model.json", "metrics.json", "settings.json", "results.csv", "seen.json")]
-    then = f'python -m pipeline.ask "…" {folder.flag}' if trainer == "local" else f"python -m pipeline.report {folder.flag}"
+    then = folder.command("ask", '"…"') if trainer == "local" else folder.command("report")
     return cli.Outcome(counts, folder.examples, tuple(outputs), tuple(lines), then)
 
 

@@ -10,9 +10,13 @@ comment before its output:
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +36,7 @@ _VARIES = re.compile(r"<!--\s*varies:\s*(figures|words)\s*-->")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NEAR, _NEAR_WHOLE = 0.15, 8
 _HEAD = re.compile(r"^[^:\d]*")
+_REST = re.compile(r"\s(?:2>&1|\|\|?|&&|>>?|<)(?:\s.*|$)|;\s.*")
 _EXPORT = re.compile(r"export (\w+)=(\S+)")
 _SETUP = """\
 import os, sys
@@ -104,12 +109,12 @@ def refused(line: str) -> str:
 
     import click
 
-    words = shlex.split(re.sub(r"\s*(?:\||>|<|&&|;)\s.*", "", line))
+    words = shlex.split(_REST.sub("", line))
     at = next((i for i, word in enumerate(words) if word.startswith("pipeline.")), None)
     if at is None:
         return f"no command in {line!r}"
     command = importlib.import_module(words[at]).main.args[0]
-    context = click.Context(command, resilient_parsing=True)
+    context = click.Context(command)
     try:
         values, left, _ = command.make_parser(context).parse_args(list(words[at + 1 :]))
         for parameter in command.params:
@@ -204,11 +209,29 @@ def _printed(cell: Any) -> str:
     return "".join(output["text"] for output in cell.outputs if output.get("name") == "stdout") if not cell.source.startswith("%env") else ""
 
 
+def run_shown(page: str, folder: Path, environment: Mapping[str, str]) -> list[str]:
+    """Run those steps of a page that say what they print, each by itself, in a folder; return what each printed (nothing for the others).
+
+    Raises CalledProcessError if one fails.
+    """
+    shell = {"sh": ["bash", "-ec"], "python": [sys.executable, "-c"]}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**environment, "PYTHONPATH": str(ROOT), "PATH": path}
+    printed = []
+    for step in steps(page):
+        said = ""
+        if step.shown:
+            command = [*shell[step.run.language], step.run.text]
+            said = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True).stdout  # noqa: S603 (a page of ours)
+        printed.append(said.replace(str(folder.resolve()), ANY))
+    return printed
+
+
 def anchors(page: str) -> set[str]:
     """Return the anchors that a code host gives a page's headings (lower case, spaces as dashes, other marks gone; repeated ones numbered)."""
     found: dict[str, int] = {}
     tokens, names = _tokens(page), set()
-    for opening, content in zip(tokens, tokens[1:], strict=False):
+    for opening, content in itertools.pairwise(tokens):
         if opening.type != "heading_open":
             continue
         text = "".join(child.content for child in content.children or () if child.type in ("text", "code_inline"))

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import itertools
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,10 @@ def field_docs(record: type) -> dict[str, str]:
     [made] = ast.parse(inspect.getsource(record)).body
     assert isinstance(made, ast.ClassDef)
     found = {}
-    for field, doc in zip(made.body, made.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant):
-            found[field.target.id] = " ".join(str(doc.value.value).split())
+    for field, doc in itertools.pairwise(made.body):
+        match field, doc:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split())
     return found
 
 
@@ -106,8 +108,7 @@ def topic_page() -> str:
         "| key | default | what it is |",
         "|---|---|---|",
     ]
-    for column in dataclasses.fields(settings.Topic):
-        parts.append(f"| `{column.name}` | {_default(column)} | {_cell(docs[column.name])} |")
+    parts += [f"| `{column.name}` | {_default(column)} | {_cell(docs[column.name])} |" for column in dataclasses.fields(settings.Topic)]
     shipped = settings.bundled("topics", "olympics-2020.toml").read_text("utf-8")
     return "\n".join([*parts, "", "The one that is shipped, `data/topics/olympics-2020.toml`:\n", "```toml", shipped.rstrip(), "```", ""])
 

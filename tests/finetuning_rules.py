@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,28 +189,21 @@ def _parsed(line: str) -> Any:
         return None
 
 
-def rows_of(content: bytes) -> list[dict[str, Any]]:
-    """Return a file's rows."""
-    return [json.loads(line) for line in content.decode("utf-8").split("\n") if line.strip()]
-
-
-def fault_of_files(method: str, train: tuple[str, Sequence[dict[str, Any]]], validation: Sequence[dict[str, Any]] | None) -> dict[str, Any] | None:
-    """Return a job's `error` for what is wrong with its files (the training file's id and rows, the validation rows), or None."""
-    file_id, rows = train
+def fault_of_files(method: str, file_id: str, contents: Mapping[str, bytes]) -> dict[str, Any] | None:
+    """Return a job's `error` for what is wrong with its files (by `training_file` and `validation_file`), or None; `file_id` is the first's."""
     if method != "supervised":
         what = f"Input file {file_id} is in the fine-tune-chat format, but the specified fine-tuning job is not using 'supervised' as the training method"
         message = f"The job failed due to an invalid training file. Invalid file format. {what} (provided method={method})."
         return {"code": "invalid_training_file", "message": message, "param": "training_file"}
-    for param, some, fewest in (("training_file", rows, FEWEST_ROWS), ("validation_file", validation, 1)):
-        if some is None:
-            continue
-        name = param.removesuffix("_file")
-        said = next((f"Example {number}{fault}" for number, row in enumerate(some, 1) if (fault := _fault_of_row(row))), "")
+    for param, content in contents.items():
+        name, fewest = param.removesuffix("_file"), FEWEST_ROWS if param == "training_file" else 1
+        rows = [_parsed(line) for line in content.decode("utf-8", "replace").removesuffix("\n").split("\n")]
+        said = next((f"Example {number}{fault}" for number, row in enumerate(rows, 1) if (fault := _fault_of_row(row))), "")
         if said:
             message = f"The job failed due to a file format error in the {name} file. Invalid file format. {said}"
             return {"code": "invalid_file_format", "message": message, "param": param}
-        if len(some) < fewest:
-            message = f"{name.capitalize()} file has {len(some)} example(s), but must have at least {fewest} examples"
+        if len(rows) < fewest:
+            message = f"{name.capitalize()} file has {len(rows)} example(s), but must have at least {fewest} examples"
             return {"code": "invalid_n_examples", "message": message, "param": param}
     return None
 

@@ -23,7 +23,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import functools
 import json
+import math
 import os
 import random
 import re
@@ -58,6 +60,8 @@ BASES = {"gpt-4.1-nano-2025-04-14": "tiny", "gpt-4o-mini-2024-07-18": "tiny", "s
 UNTUNABLE = ("gpt-5-mini",)
 OPEN, OVER = ("validating_files", "queued", "running", "paused"), ("succeeded", "failed", "cancelled")
 KEPT_CHECKPOINTS = 3
+ENTRY: web.RequestKey[dict[str, Any]] = web.RequestKey("entry", dict)
+"""a request's line of the log"""
 COLUMNS = {
     # of OpenAI's guide (https://platform.openai.com/docs/guides/fine-tuning, "Analyzing your fine-tuned model")
     "today": {"step": "step", "train_loss": "training_loss", "train_accuracy": "training_token_accuracy", "valid_loss": "validation_loss",
@@ -111,9 +115,14 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self._folder, self._alone = folder, asyncio.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._ended: list[subprocess.Popen[str]] = []
+
+    @property
+    def busy(self) -> bool:
+        return self._alone.locked()
 
     async def ask(self, order: dict[str, Any], hear: Callable[[dict[str, Any]], None]) -> bool:
-        """Give an order, and hand each thing that is said to `hear`; return False if the process was ended before it was done."""
+        """Give an order, and hand each thing that is said to `hear`; return False if the process ended before it was done."""
         async with self._alone:
             process = self._running()
             assert process.stdin is not None
@@ -129,36 +138,32 @@ class Worker:
             return False
 
     def _running(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self.end()
+        if self._process is None:
             place = os.pathsep.join([str(HERE.parent), str(HERE)])
-            environment = {
-                **os.environ,
-                "PYTHONPATH": place,
-                "HF_HUB_OFFLINE": "1",
-                "WANDB_MODE": "offline",
-                "WANDB_DIR": str(self._folder),
-                "WANDB_SILENT": "true",
-            }
             with (self._folder / "worker.log").open("a", encoding="utf-8") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, str(HERE / "finetuning_worker.py")],
-                    env=environment,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                )
+                    [sys.executable, str(HERE / "finetuning_worker.py")], env={**os.environ, "PYTHONPATH": place, "HF_HUB_OFFLINE": "1"},
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                )  # fmt: skip
         return self._process
 
     def end(self) -> None:
-        """Kill the process."""
+        """Kill the process; the next order starts another."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
-            if process.stdin is not None:
+            self._ended.append(process)
+
+    def close(self) -> None:
+        """Close the pipes of what has ended; nobody may be reading them any more."""
+        for process in self._ended:
+            for pipe in (process.stdin, process.stdout):
                 with suppress(BrokenPipeError):
-                    process.stdin.close()
+                    assert pipe is not None
+                    pipe.close()
 
 
 class Service:
@@ -175,6 +180,7 @@ class Service:
         self.log: list[dict[str, Any]] = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
         self.trainer, self.answerer = Worker(folder), Worker(folder)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._training = ""  # the job that the trainer has
         self._tasks: set[asyncio.Task[None]] = set()
 
     def app(self) -> web.Application:
@@ -216,7 +222,7 @@ class Service:
 
     async def _carried_out(self, request: web.Request, handler: Any) -> web.StreamResponse:
         entry: dict[str, Any] = {"method": request.method, "path": request.path, "query": dict(request.query)}
-        request["entry"] = entry
+        request[ENTRY] = entry
         headers = {"x-request-id": new_id("req_")}
         try:
             self._check(request, headers)
@@ -224,9 +230,9 @@ class Service:
         except Refused as refused:
             response = web.json_response(refused.problem.body, status=refused.problem.status)
             entry["code"] = refused.problem.code
-        except web.HTTPNotFound:
-            problem = Problem(404, f"Invalid URL ({request.method} {request.path})", None)
-            response = web.json_response(problem.body, status=404)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as unknown:
+            problem = Problem(unknown.status, f"Invalid URL ({request.method} {request.path})", None)
+            response = web.json_response(problem.body, status=unknown.status)
         response.headers.update(headers)
         entry["status"] = response.status
         self.log.append(entry)
@@ -286,7 +292,7 @@ class Service:
             raise Refused(Problem(400, f"Missing required parameter: '{missing}'.", "missing_required_parameter", missing))
         content, purpose = uploaded.file.read(), str(form["purpose"])
         uploaded.file.close()
-        request["entry"]["body"] = {"purpose": purpose, "filename": uploaded.filename, "bytes": len(content)}
+        request[ENTRY]["body"] = {"purpose": purpose, "filename": uploaded.filename, "bytes": len(content)}
         rules.check_upload(purpose, content)
         return web.json_response(self._file(uploaded.filename, purpose, content, self._life(form)))
 
@@ -361,7 +367,7 @@ class Service:
         """Begin a job."""
         body = await _json(request)
         asked = rules.checked(rules.JOB, body)
-        request["entry"]["body"] = asked
+        request[ENTRY]["body"] = asked
         rules.check_job(asked)
         if self.switches.closed:
             raise Refused(rules.CLOSED)
@@ -454,22 +460,18 @@ class Service:
         """Cancel a job."""
         job_id, held = self._found(request)
         self._require(held, OPEN, "cancel")
-        was = held["told"]["status"]
         held["told"] |= {"status": "cancelled", "finished_at": self._now(), "estimated_finish": None}
         self._event(job_id, "The job has been cancelled")
-        if was == "running":
-            self.trainer.end()
+        self._leave(job_id)
         return web.json_response(self._shown(job_id))
 
     async def pause(self, request: web.Request) -> web.Response:
         """Pause a job."""
         job_id, held = self._found(request)
         self._require(held, ("queued", "running"), "pause")
-        was = held["told"]["status"]
         held["told"] |= {"status": "paused", "estimated_finish": None}
         self._event(job_id, "The job has been paused")
-        if was == "running":
-            self.trainer.end()
+        self._leave(job_id)
         return web.json_response(self._shown(job_id))
 
     async def resume(self, request: web.Request) -> web.Response:
@@ -481,6 +483,11 @@ class Service:
         self._queue.put_nowait(job_id)
         return web.json_response(self._shown(job_id))
 
+    def _leave(self, job_id: str) -> None:
+        """End the training of a job, if it is that one which is under way."""
+        if self._training == job_id:
+            self.trainer.end()
+
     def _require(self, held: Mapping[str, Any], statuses: Sequence[str], verb: str) -> None:
         status = held["told"]["status"]
         if status not in statuses:
@@ -490,6 +497,7 @@ class Service:
 
     async def _begin(self, _app: web.Application) -> None:
         """Take up the jobs that an earlier server left, and work."""
+        self.set()
         for job_id, held in self.state["jobs"].items():
             if held["told"]["status"] == "validating_files":
                 self._spawn(self._validate(job_id))
@@ -499,10 +507,15 @@ class Service:
 
     async def _end(self, _app: web.Application) -> None:
         self.ending.set()
-        for task in self._tasks:
+        tasks = [*self._tasks]
+        for task in tasks:
             task.cancel()
         self.trainer.end()
         self.answerer.end()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_default_executor()  # the threads that read from the workers
+        self.trainer.close()
+        self.answerer.close()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -522,22 +535,24 @@ class Service:
         held = self.state["jobs"][job_id]
         told = held["told"]
         try:
-            train = rules.rows_of(self._bytes(told["training_file"]))
-            validation = rules.rows_of(self._bytes(told["validation_file"])) if told["validation_file"] else None
-            fault = rules.fault_of_files(told["method"]["type"], (told["training_file"], train), validation)
-        except (FileNotFoundError, UnicodeDecodeError) as error:
-            fault = {"code": "invalid_training_file", "message": f"The job failed due to an invalid training file. {error}", "param": "training_file"}
+            parts = {param: self._found_file(told[param], param)["told"]["id"] for param in ("training_file", "validation_file") if told[param]}
+            contents = {param: (self.folder / "files" / file_id).read_bytes() for param, file_id in parts.items()}
+            fault = rules.fault_of_files(told["method"]["type"], told["training_file"], contents)
+        except Refused as gone:
+            message = f"The job failed due to an invalid training file. {gone.problem.message}"
+            fault = {"code": "invalid_training_file", "message": message, "param": gone.problem.param}
         if fault:
             self._fail(job_id, fault)
             return
+        folder = self.folder / "jobs" / job_id
+        folder.mkdir()
+        for param, content in contents.items():  # the job's own: the files may be deleted, or expire
+            (folder / f"{param}.jsonl").write_bytes(content)
         told["status"] = "queued"
         self._event(job_id, "Files validated, moving job to queued state")
         if self.switches.strange:
             self._event(job_id, "Moderation checks passed", {"blocked": False}, kind="moderation_checks")
         self._queue.put_nowait(job_id)
-
-    def _bytes(self, file_id: str) -> bytes:
-        return (self.folder / "files" / file_id).read_bytes()
 
     def _fail(self, job_id: str, error: dict[str, Any]) -> None:
         self.state["jobs"][job_id]["told"] |= {"status": "failed", "error": error, "finished_at": self._now(), "estimated_finish": None}
@@ -549,9 +564,14 @@ class Service:
             job_id = await self._queue.get()
             told = self.state["jobs"][job_id]["told"]
             if told["status"] == "running" or (told["status"] == "queued" and await self._stayed(job_id, "queued")):
-                finished = await self.trainer.ask({"train": self._order(job_id)}, lambda said, job=job_id: self._hear(job, said))  # type: ignore[misc]
-                if not finished and told["status"] not in ("cancelled", "paused"):
-                    self._fail(job_id, {"code": "server_error", "message": "The job failed due to an internal error.", "param": None})
+                await self._train(job_id)
+
+    async def _train(self, job_id: str) -> None:
+        told, self._training = self.state["jobs"][job_id]["told"], job_id
+        finished = await self.trainer.ask({"train": self._order(job_id)}, functools.partial(self._hear, job_id))
+        self._training = ""
+        if not finished and told["status"] in ("queued", "running"):
+            self._fail(job_id, {"code": "server_error", "message": "The job failed due to an internal error.", "param": None})
 
     def _order(self, job_id: str) -> dict[str, Any]:
         held = self.state["jobs"][job_id]
@@ -559,13 +579,13 @@ class Service:
         wished = {name: None if value == "auto" else value for name, value in wished.items()}
         begin = self.state["models"].get(told["model"])
         folder = self.folder / "jobs" / job_id
-        folder.mkdir(exist_ok=True)
+        wandb = told["integrations"][0]["wandb"] if told["integrations"] else None
         return {
             "folder": str(folder), "name": job_id, "base": self.bases.get(begin["base"] if begin else told["model"]), "begin": begin and begin["folder"],
-            "bases": str(self.folder / "bases"), "train": str(self.folder / "files" / told["training_file"]),
-            "validation": str(self.folder / "files" / told["validation_file"]) if told["validation_file"] else None,
+            "bases": str(self.folder / "bases"), "train": str(folder / "training_file.jsonl"),
+            "validation": str(folder / "validation_file.jsonl") if told["validation_file"] else None,
             "n_epochs": wished.get("n_epochs"), "batch_size": wished.get("batch_size"), "multiplier": wished.get("learning_rate_multiplier"),
-            "seed": told["seed"], "track": "wandb" if told["integrations"] else "none",
+            "seed": told["seed"], "wandb": wandb,
         }  # fmt: skip
 
     def _hear(self, job_id: str, said: dict[str, Any]) -> None:
@@ -585,7 +605,8 @@ class Service:
         if told["status"] == "running":  # by an earlier server
             return
         used = {name: plan[name] for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
-        told |= {"status": "running", "hyperparameters": used, "estimated_finish": self._now() + plan["steps"]}
+        told |= {"status": "running", "hyperparameters": used}
+        held["began"] = self._now()
         told["method"]["supervised"] = {"hyperparameters": used}
         if plan["n_cut"]:
             self._event(job_id, f"{plan['n_cut']} examples are longer than the context and were cut", level="warn")
@@ -599,6 +620,8 @@ class Service:
         if step in held["lines"]:  # told before the kill from which this training goes on
             return
         held["lines"][step] = line
+        each = (self._now() - held["began"]) / len(held["lines"])
+        held["told"]["estimated_finish"] = self._now() + math.ceil(each * (held["steps"] - line["step"]))
         shown = {
             "train_loss": line["training_loss"], "train_mean_token_accuracy": line["training_token_accuracy"], "valid_loss": line["validation_loss"],
             "valid_mean_token_accuracy": line["validation_token_accuracy"], "full_valid_loss": line.get("full_valid_loss"),
@@ -685,7 +708,7 @@ class Service:
         """Answer as the model that was trained."""
         body = await _json(request)
         asked = rules.checked(rules.CHAT, body)
-        request["entry"]["body"] = {"model": asked["model"]}
+        request[ENTRY]["body"] = {"model": asked["model"]}
         left = sorted(asked.keys() - rules.ANSWERED)
         if left or asked.get("n", 1) != 1 or asked.get("stream"):
             param = (left or ["stream" if asked.get("stream") else "n"])[0]
@@ -694,7 +717,8 @@ class Service:
         if base is None and model not in self.bases:
             raise Refused(rules.no_model(model))
         heard: list[dict[str, Any]] = []
-        await self.answerer.ask({"ask": self._question(asked)}, heard.append)
+        free = self.answerer if self.trainer.busy else self.trainer  # one that has torch loaded already
+        await free.ask({"ask": self._question(asked)}, heard.append)
         if not heard or "answered" not in heard[-1]:
             raise Refused(rules.BROKEN)
         return web.json_response(_completion(model, heard[-1]["answered"], self._now(), logprobs=bool(asked.get("logprobs"))))
@@ -704,7 +728,7 @@ class Service:
         most = asked.get("max_completion_tokens") or asked.get("max_tokens") or 256
         return {
             "model": model and model["folder"], "base": self.bases[model["base"] if model else asked["model"]], "bases": str(self.folder / "bases"),
-            "messages": [{"role": message["role"], "content": message["content"]} for message in asked["messages"]], "max_tokens": min(most, 256),
+            "messages": [{"role": message["role"], "content": message["content"]} for message in asked["messages"]], "max_tokens": most,
             "temperature": asked.get("temperature") if asked.get("temperature") is not None else 1.0,
             "seed": asked.get("seed") or 0, "top_logprobs": asked.get("top_logprobs") or 0,
         }  # fmt: skip

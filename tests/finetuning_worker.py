@@ -24,7 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-RATES = {"tiny": 1.0}
+SPREAD = 0.5  # of tiny's weights: wide enough to learn an answer in some twenty steps
+RATES = {"tiny": 0.5}
 """what a learning-rate multiplier of 1 is for a base, in the terms of the guide of 2021 (`trainers.terms`)"""
 _RATE = 0.025
 AUTO_EPOCHS, AUTO_MULTIPLIER = 3, 2.0
@@ -42,7 +43,7 @@ def base_named(name: str, bases: Path) -> str:
     if not (folder / "tokenizer.json").is_file():
         import tiny
 
-        tiny.causal(folder)
+        tiny.causal(folder, spread=SPREAD)
     return str(folder)
 
 
@@ -87,7 +88,7 @@ def planned(order: dict[str, Any]) -> tuple[Any, int]:
     multiplier = order["multiplier"] or AUTO_MULTIPLIER
     factor = multiplier * RATES.get(order["base"], _RATE)
     asked = Terms(order["n_epochs"] or AUTO_EPOCHS, batch, factor, None, order["seed"])
-    job = Job(QA, base.name, begin, (), given[0], given[1], asked, order["name"], track=order["track"])
+    job = Job(QA, base.name, begin, (), given[0], given[1], asked, order["name"], track="wandb" if order["wandb"] else "none")
     return Plan(job, base, folder, Named(order["name"], order["name"]), batch, factor, tokenizer, (), parts[0], parts[1], 0), cut
 
 
@@ -99,6 +100,8 @@ def train(order: dict[str, Any], tell: Tell) -> None:
 
     plan, n_cut = planned(order)
     folder, told = plan.work, 0
+    if order["wandb"]:
+        _ready_wandb(order["wandb"], folder)
     folder.mkdir(parents=True, exist_ok=True)
     tell({"planned": {"n_epochs": plan.job.terms.n_epochs, "batch_size": plan.batch, "learning_rate_multiplier": order["multiplier"] or AUTO_MULTIPLIER,
                       "steps": plan.steps, "n_cut": n_cut}})  # fmt: skip
@@ -130,7 +133,18 @@ def train(order: dict[str, Any], tell: Tell) -> None:
     flush()
     write_json(folder / "settings.json", settings)
     write_json(folder / "metrics.json", metrics)
+    if order["wandb"]:
+        import wandb
+
+        wandb.finish()
     tell({"done": {"folder": str(folder), "metrics": metrics}})
+
+
+def _ready_wandb(asked: dict[str, Any], folder: Path) -> None:
+    """Have the Trainer's own integration write an offline run, which lies in the job's folder."""
+    named = {"WANDB_PROJECT": asked["project"], "WANDB_ENTITY": asked.get("entity"), "WANDB_TAGS": ",".join(asked.get("tags") or [])}
+    os.environ.update({name: value for name, value in named.items() if value})
+    os.environ.update({"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_SILENT": "true"})
 
 
 def described(plan: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from pipeline.run_folder import RunFolder
 from pipeline.store import read_rows
 
 DEMO_SECONDS = 1200
-README = (ROOT / "README.md").read_text("utf-8")
 EXEMPT = {f"{name}.sqlite{end}" for name in ("ledger", "crawl", "vectors") for end in ("", "-wal", "-shm")} | {"manifest.json"}
 
 
@@ -87,39 +85,3 @@ def test_without_the_weights_the_one_command_that_fetches_them_is_named(collecte
     result = run("create_qa", "--data", collected, XDG_CACHE_HOME=str(tmp_path))
     assert result.code == 1
     assert FETCH_COMMAND in result.errors[0]
-
-
-def commands_of(text: str) -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines() if "python -m pipeline." in line]
-
-
-def test_every_flag_that_the_readme_uses_is_one_that_its_command_has() -> None:
-    commands = commands_of(README)
-    assert len(commands) >= 6
-    for line in commands:
-        match = re.search(r"pipeline\.(\w+)", line)
-        assert match
-        shown = run(match[1], "--help").out
-        for flag in re.findall(r"(?<!\S)(--[a-z-]+)", line):
-            assert re.search(rf"{flag}\b", shown), (line, flag)
-
-
-def test_the_readmes_offline_commands_run_as_they_stand(tmp_path: Path) -> None:
-    offline = [
-        line
-        for line in commands_of(README)
-        if ("--source sample" in line or "--import data/sample" in line or "pipeline.train" in line or "pipeline.ask" in line)
-        and not ("--target qa" in line or "./" in line)  # half an hour, or a model of one's own: test_finetune
-        and "OPENAI_API_KEY" not in line  # a paid model
-    ]
-    assert [re.search(r"pipeline\.(\w+)", line)[1] for line in offline][:4] == ["collect", "create_qa", "train", "ask"]  # type: ignore[index]
-    for line in offline:
-        command = line.replace("python -m", f"{sys.executable} -m") + f" --data {tmp_path / 'run'}"
-        done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240, check=False)
-        assert done.returncode == 0, done.stderr
-
-
-def test_the_readme_names_the_two_commands_that_set_everything_up() -> None:
-    assert "make demo" in README
-    assert "make test" in README

@@ -44,8 +44,8 @@ def tokenizer(special: dict[str, str], chat: str | None) -> Any:
     return fast
 
 
-def causal(folder: Path, *, chat: str | None = CHATML) -> Path:
-    """A Llama of two layers."""
+def causal(folder: Path, *, chat: str | None = CHATML, spread: float = 0.02) -> Path:
+    """A Llama of two layers; `spread` is that of its weights: a wider one can learn to say something for certain, though its embeddings stay."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -54,7 +54,7 @@ def causal(folder: Path, *, chat: str | None = CHATML) -> Path:
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         max_position_embeddings=1024, eos_token_id=words.eos_token_id, bos_token_id=words.bos_token_id, pad_token_id=words.pad_token_id,
-        tie_word_embeddings=True,
+        tie_word_embeddings=True, initializer_range=spread,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     words.save_pretrained(folder)

@@ -15,7 +15,7 @@ from pipeline.errors import EndpointRefused
 _CLOSED = re.compile(
     r"fine-?tuning.{0,80}\b(no longer|not (?:available|enabled|permitted|allowed|supported) (?:to|for) (?:your|this|new|the)|closed|discontinued"
     r"|has ended|disabled|wound down|winding down)"
-    r"|\bnew fine-?tuning jobs?\b.{0,80}\b(not|no longer|closed|unavailable)|(no longer|not) (?:create|accept\w*|take) (?:any )?new (?:fine-?tuning )?jobs",
+    r"|\bnew fine-?tuning jobs?\b.{0,80}\b(not|no longer|closed|unavailable)|(no longer|not) (?:create|accept\w*|take) (?:any )?(?:new )?(?:fine-?tuning )?jobs",
     re.IGNORECASE | re.DOTALL,
 )
 _MODEL = re.compile(

@@ -139,7 +139,7 @@ def classifier_elsewhere(
     )  # fmt: skip
     done = _done(run, order, purse, wish, functools.partial(_measured_classifier, run, prepared=prepared, betas=betas))
     counts["classifier"] = {"model": done.name, **_figures(done)}
-    then = f'python -m pipeline.ask --classifier {shlex.quote(done.folder.name)} "…" {run.folder.flag}'
+    then = run.folder.command("ask", "--classifier", shlex.quote(done.folder.name), '"…"')
     return cli.Outcome(counts, done.folder, (), (*lines, *told("classifier", done)), then)
 
 
@@ -298,7 +298,7 @@ def _safely(run: Run, order: Order, purse: Purse, measure: Callable[..., dict[st
     try:
         return measure(folder, budget=budget)
     except (EndpointRefused, CapReached) as error:
-        do = f"when it answers: python -m pipeline.evaluate {run.folder.flag}, which measures it"
+        do = f"when it answers: {run.folder.command('evaluate')}, which measures it"
         run.say(f"train: the model is made, and it was not measured: {error.what} – {error.value} – {do}")
         return {"not_measured": str(error)}
 

@@ -126,7 +126,7 @@ def light_on_files(run: Run, wish: Asked) -> cli.Outcome:
         f"train: {n} examples to train on, {len(examples) - n} to validate, of {wish.file}",
         *table_of(metrics, run.folder.discriminator, "validation"),
     ]
-    return cli.Outcome(counts, run.folder.discriminator, (), tuple(lines), f'python -m pipeline.ask "…" --context FILE {run.folder.flag}')
+    return cli.Outcome(counts, run.folder.discriminator, (), tuple(lines), run.folder.command("ask", '"…"', "--context", "FILE"))
 
 
 def fine_tune_all(run: Run, targets: tuple[str, ...], wish: Asked, made: cli.Outcome | None) -> cli.Outcome:
@@ -149,8 +149,8 @@ def fine_tune_all(run: Run, targets: tuple[str, ...], wish: Asked, made: cli.Out
 def then_of(run: Run, target: str, folder: Path, wish: Asked) -> str:
     """Return the command that comes next: `evaluate` and `ask` need a discriminator beside a QA model."""
     if target == "qa" and not run.folder.discriminator.is_dir():
-        return f"python -m pipeline.train --target discriminator --file {shlex.quote(str(wish.file))} {run.folder.flag}"
-    return f"python -m pipeline.evaluate --{target} {shlex.quote(folder.name)} {run.folder.flag}"
+        return run.folder.command("train", "--target", "discriminator", "--file", shlex.quote(str(wish.file)))
+    return run.folder.command("evaluate", f"--{target}", shlex.quote(folder.name))
 
 
 def _examples_hash(run: Run, made: cli.Outcome | None) -> dict[str, str]:
@@ -226,5 +226,5 @@ def classifier(run: Run, wish: Asked, purse: Purse | None = None) -> cli.Outcome
         metrics = classify.train_light(prepared, folder, folder.name, betas, wish.seed, made_of, watch)
         counts["classifier"] = {"model": folder.name, **metrics}
         lines += [f"classifier: {folder.name} → {folder}", "  on validation: " + listed(metrics["classification"])]
-    then = f'python -m pipeline.ask --classifier {shlex.quote(folder.name)} "…" {run.folder.flag}'
+    then = run.folder.command("ask", "--classifier", shlex.quote(folder.name), '"…"')
     return cli.Outcome(counts, folder, (), tuple(lines), then)

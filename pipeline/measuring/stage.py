@@ -46,7 +46,7 @@ def finished(run: Run, folder: Path, inputs: Mapping[str, str], chosen: Mapping[
 
 def outcome(run: Run, folder: Path, counts: dict[str, Any], lines: Sequence[str], written: Sequence[Path] = ()) -> cli.Outcome:
     """Return what a finished evaluation says of itself."""
-    then = f"python -m pipeline.report {run.folder.flag}"
+    then = run.folder.command("report")
     return cli.Outcome(counts, folder / "metrics.json", tuple(written), (*lines, f"{run.stage} → {folder}"), then)
 
 
