@@ -1,0 +1,1 @@
+"""A run's tables for other programs: spreadsheets, folders for datasets, licence and sources beside."""
