@@ -418,9 +418,7 @@ def _span(value: tuple[float, float] | None) -> str:
 
 def _outcome(run: Run, name: str, counts: dict[str, Any], lines: list[str], written: Sequence[Path] = ()) -> cli.Outcome:
     folder = run.folder.evaluation(name)
-    return cli.Outcome(
-        counts, folder / "metrics.json", tuple(written), (*lines, f"{run.stage} → {folder}"), run.folder.command("report")
-    )
+    return cli.Outcome(counts, folder / "metrics.json", tuple(written), (*lines, f"{run.stage} → {folder}"), run.folder.command("report"))
 
 
 def _classifier(run: Run, classifier: str, dataset: Path | None, name: str | None) -> cli.Outcome:

@@ -25,7 +25,9 @@ from pipeline.sources.fetched import FetchedPages
 from pipeline.standing.following import Next
 from pipeline.standing.told import age, disk_lines, size
 
-HOLD = "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+HOLD = (
+    "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 
 def status(folder: Path, **env: str) -> dict[str, Any]:
-    result = run("status", "--data", folder, "--json", **env)
+    result = run("status", "--data", folder, "--json", **env)  # type: ignore[arg-type]
     assert result.code == 0, result.err
     assert result.err == ""
     assert len(result.out.splitlines()) == 1
@@ -288,7 +290,9 @@ def test_only_a_terminal_gets_colours_and_names_of_strangers_command_none(folder
 
 def on_a_terminal(folder: Path, **env: str) -> str:
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-m", "pipeline.status", "--data", str(folder)], cwd=ROOT, env=environment(**env), stdout=theirs) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.status", "--data", str(folder)], cwd=ROOT, env=environment(**env), stdout=theirs
+    ) as process:
         os.close(theirs)
         said = b""
         with suppress(OSError):  # the end of a terminal
