@@ -23,7 +23,8 @@ from conftest import ROOT, Result, environment, run
 from pipeline.ledger import Entry, Ledger
 from pipeline.sources.fetched import FetchedPages
 from pipeline.standing.following import Next
-from pipeline.standing.told import age, disk_lines, size
+from pipeline.standing.replies import read_replies
+from pipeline.standing.told import age, disk_lines, reply_lines, size
 
 HOLD = (
     "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
@@ -225,6 +226,14 @@ def test_replies_that_came_after_the_rows_are_counted(folder: Path) -> None:
     found = status(folder)
     assert found["replies"]["later"] == 1
     assert found["replies"]["models"][0]["usd"] is None
+
+
+def test_a_ledger_too_large_to_be_summed_up_at_a_look_is_counted(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.put("k", "chat", '{"model": "m"}', Entry("{}", 1, 1))
+    found = read_replies(tmp_path / "ledger.sqlite", None, most_summed=1)
+    assert (found.count, found.models) == (1, ())
+    assert "too many to be summed up" in next(reply_lines(found))[0][0]
 
 
 def test_an_interrupted_crawl_is_told_by_its_pages(tmp_path: Path) -> None:
