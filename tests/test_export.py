@@ -74,7 +74,9 @@ def test_every_row_comes_out_in_every_format_as_other_programs_read_it(what: str
     counts, path = exported(folder, what, "excel")
     assert counts["rows_cut"] == 0
     head, *cells = sheet_of(path, what)
-    assert [dict(zip(head, line, strict=True)) for line in cells] == [{**{k: None if v == "" else v for k, v in row.items()}, CUT: None} for row in rows]
+    assert [dict(zip(head, line, strict=True)) for line in cells] == [
+        {**{k: None if v == "" else v for k, v in row.items()}, CUT: None} for row in rows
+    ]
 
 
 def test_sections_and_questions_load_as_datasets_with_their_licence(folder: Path, tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_licence_and_sources_go_with_each_file(folder: Path) -> None:
     _, path = exported(folder, "qa", "csv")
     assert (path.parent / "qa.csv.ATTRIBUTION.md").read_text("utf-8") == attribution
     _, path = exported(folder, "qa", "excel")
-    _, *lines = sheet_of(path, "sources")
+    _head, *lines = sheet_of(path, "sources")
     assert [line[0] or "" for line in lines] == attribution.splitlines()
 
 
@@ -271,7 +273,9 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_half_written_file(form: str, fo
         "from pipeline.export import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "error: " in done.stderr

@@ -23,9 +23,12 @@ from conftest import ROOT, Result, environment, run
 from pipeline.ledger import Entry, Ledger
 from pipeline.sources.fetched import FetchedPages
 from pipeline.standing.following import Next
-from pipeline.standing.told import age, disk_lines, size
+from pipeline.standing.replies import read_replies
+from pipeline.standing.told import age, disk_lines, reply_lines, size
 
-HOLD = "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+HOLD = (
+    "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 
 def status(folder: Path, **env: str) -> dict[str, Any]:
-    result = run("status", "--data", folder, "--json", **env)
+    result = run("status", "--data", folder, "--json", **env)  # type: ignore[arg-type]
     assert result.code == 0, result.err
     assert result.err == ""
     assert len(result.out.splitlines()) == 1
@@ -225,6 +228,14 @@ def test_replies_that_came_after_the_rows_are_counted(folder: Path) -> None:
     assert found["replies"]["models"][0]["usd"] is None
 
 
+def test_a_ledger_too_large_to_be_summed_up_at_a_look_is_counted(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.put("k", "chat", '{"model": "m"}', Entry("{}", 1, 1))
+    found = read_replies(tmp_path / "ledger.sqlite", None, most_summed=1)
+    assert (found.count, found.models) == (1, ())
+    assert "too many to be summed up" in next(reply_lines(found))[0][0]
+
+
 def test_an_interrupted_crawl_is_told_by_its_pages(tmp_path: Path) -> None:
     with FetchedPages(tmp_path / "crawl.sqlite", "https://w.example/api.php") as store:
         store.put("A", 1, "2026-01-01", [], "<p>a</p>")
@@ -288,7 +299,9 @@ def test_only_a_terminal_gets_colours_and_names_of_strangers_command_none(folder
 
 def on_a_terminal(folder: Path, **env: str) -> str:
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-m", "pipeline.status", "--data", str(folder)], cwd=ROOT, env=environment(**env), stdout=theirs) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.status", "--data", str(folder)], cwd=ROOT, env=environment(**env), stdout=theirs
+    ) as process:
         os.close(theirs)
         said = b""
         with suppress(OSError):  # the end of a terminal

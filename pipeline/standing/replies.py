@@ -7,7 +7,6 @@ A database in WAL mode can be read so in two ways (https://www.sqlite.org/wal.ht
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +17,10 @@ from pipeline.llm.budget import price_of
 from pipeline.llm.embedded import MODEL_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-SECONDS = 0.3
-"""how long the ledger is summed up; one that takes longer is only counted"""
-_STEPS = 100_000  # of SQLite's machine between two looks at the clock
+MOST_SUMMED = 200_000_000
+"""bytes of a ledger that is summed up (0.3 s on a quiet machine); of a larger one the replies are only counted"""
 _BY_MODEL = """
 SELECT coalesce(CASE WHEN json_valid(request) THEN json_extract(request, '$.model') END, ''), count(*), sum(tokens_in), sum(tokens_out), max(created_at)
 FROM replies GROUP BY 1 ORDER BY 2 DESC, 1
@@ -60,15 +57,16 @@ class Replies:
     """why the ledger could not be read"""
 
 
-def read_replies(path: Path, since: float | None) -> Replies:
-    """Count and sum up a ledger; `since`: a moment, in seconds since 1970, after which replies are counted once more."""
+def read_replies(path: Path, since: float | None, most_summed: int = MOST_SUMMED) -> Replies:
+    """Count a ledger, and sum it up if it has no more than so many bytes; `since`: a moment, in seconds since 1970, after which to count once more."""
     if not path.is_file():
         return Replies()
     try:
         with closing(_opened(path)) as database:
             count = int(database.execute("SELECT count(*) FROM replies").fetchone()[0])
             on_their_way = _on_their_way(database)
-            database.set_progress_handler(_alarm(), _STEPS)
+            if path.stat().st_size > most_summed:
+                return Replies(count, on_their_way=on_their_way)
             return _summed(database, count, on_their_way, since)
     except sqlite3.DatabaseError as error:
         return Replies(fault=f"{path.name} cannot be read: {error}")
@@ -90,19 +88,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _alarm() -> Callable[[], bool]:
-    until = time.monotonic() + SECONDS
-    return lambda: time.monotonic() > until
-
-
 def _summed(database: sqlite3.Connection, count: int, on_their_way: int, since: float | None) -> Replies:
-    try:
-        rows = database.execute(_BY_MODEL).fetchall()
-        later = _later(database, since)
-    except sqlite3.OperationalError as error:
-        if "interrupted" not in str(error):
-            raise
-        return Replies(count, on_their_way=on_their_way)
+    rows, later = database.execute(_BY_MODEL).fetchall(), _later(database, since)
     models = tuple(
         OfModel(str(model), n, into, out, _usd(str(model), into, out), str(model).startswith(MODEL_NAME)) for model, n, into, out, _ in rows
     )
