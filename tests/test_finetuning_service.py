@@ -50,7 +50,7 @@ def until(client: openai.OpenAI, job: FineTuningJob, *statuses: str) -> FineTuni
     """Watch a job until it has one of the statuses; the test's time-out is the limit."""
     while (found := client.fine_tuning.jobs.retrieve(job.id)).status not in statuses:
         assert found.status not in ("failed", "cancelled", "succeeded"), found
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
