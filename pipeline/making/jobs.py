@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _ENCODING = "cl100k_base"
 """comes with the installation; newer models count with another, which makes a few per cent fewer of English"""
+_A_DIME = 0.1
 _OTHERS = "docs/providers.md"
 
 
@@ -263,7 +264,9 @@ def _agree(run: Run, order: Order, purse: Purse) -> None:
     usd = order.estimate.usd
     if purse.max_cost is not None and usd is not None and usd > purse.max_cost:
         raise CapReached(
-            "the job would cost more than --max-cost", f"about {usd:.2f} of {purse.max_cost:g} US dollars: {said}", "raise it, or lower --n-epochs"
+            "the job would cost more than --max-cost",
+            f"about {_money(usd)} of {purse.max_cost:g} US dollars: {said}",
+            "raise it, or lower --n-epochs",
         )
     if not (purse.yes or sys.stdin.isatty()):
         raise InputError("nobody agreed to what this costs", said, "add --yes")
@@ -279,11 +282,16 @@ def sentence_of_cost(order: Order) -> str:
     e, terms = order.estimate, order.terms
     validation = f", {len(order.validation.lines):,} to validate" if order.validation else ""
     rows = f"{order.target}: {order.model} at {order.endpoint}, {len(order.train.lines):,} rows to train on{validation}"
-    tokens = f"{terms.n_epochs} epochs of about {order.train.tokens:,} tokens are {e.tokens:,}"
+    tokens = f"{terms.n_epochs} {'epoch' if terms.n_epochs == 1 else 'epochs'} of about {order.train.tokens:,} tokens are {e.tokens:,}"
     if e.training is None:
         return f"{rows}; {tokens}; what that costs is not known here: see the service's prices"
-    asking = f", and about {e.asking:.2f} for asking the model afterwards, to measure it" if e.asking else ""
-    return f"{rows}; {tokens}, about {e.training:.2f} US dollars at {e.a_million:g} a million (prices of {e.as_of}){asking}"
+    asking = f", and about {_money(e.asking)} for asking the model afterwards, to measure it" if e.asking else ""
+    return f"{rows}; {tokens}, about {_money(e.training)} US dollars at {e.a_million:g} a million (prices of {e.as_of}){asking}"
+
+
+def _money(usd: float) -> str:
+    """Return US dollars, to the cent; less than ten cents to the hundredth of one."""
+    return f"{usd:,.2f}" if usd >= _A_DIME else f"{usd:.4f}"
 
 
 def _safely(run: Run, order: Order, purse: Purse, measure: Callable[..., dict[str, Any]], folder: Path) -> dict[str, Any]:
@@ -368,7 +376,7 @@ def told(target: str, done: Made) -> list[str]:
     seconds = f" in {s['seconds']['training']:,} s" if s["seconds"]["training"] is not None else ""
     trained = s["job"].get("trained_tokens")
     cost = f", {trained:,} tokens" if isinstance(trained, int) else ""
-    cost += f", {s['cost']['usd']:.2f} US dollars" if s["cost"]["usd"] is not None else ""
+    cost += f", {_money(s['cost']['usd'])} US dollars" if s["cost"]["usd"] is not None else ""
     lines = [f"{target}: {done.name}, {s['rows']['train']:,} rows, {s['steps']:,} steps{seconds}{cost} → {done.folder}"]
     figures = [f"{name.replace('_', ' ')} {m[name]:.3f}" for name in m if name.endswith(("_loss", "_accuracy"))]
     lines += ["  " + ", ".join(figures)] if figures else []
