@@ -77,7 +77,8 @@ from pipeline.making.dataset import (
     write_descriptions,
     write_training_files,
 )
-from pipeline.making.jobs import Purse, cancel_all, tune_all_elsewhere
+from pipeline.making.jobs import cancel_all, tune_all_elsewhere
+from pipeline.making.measured import Purse
 from pipeline.making.models import Asked, check_flags, classifier, fine_tune_all, fine_tuned, hashes, light_on_files, with_files_of
 from pipeline.making.tables import table_of
 from pipeline.records import DroppedExample, Example, ReviewedExample

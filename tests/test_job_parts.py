@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from pipeline.llm.jobbook import BEGUN, ENDED, INTENDED, JobBook
 from pipeline.trainers import results
 from pipeline.trainers.hosted import shares
 from pipeline.trainers.job_files import estimate, job_file
-from pipeline.trainers.job_watch import _shown
+from pipeline.trainers.job_watch import shown
 from pipeline.trainers.service_results import columns_of, from_events, last_of, lines_of, text_of
 
 TODAY = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n1,1.5,0.25,1.75,0.5\n2,1.25,0.5,,\n"
@@ -136,7 +137,8 @@ def test_likely_tokens_are_asked_for_and_read_and_other_requests_keep_their_key(
     tokens = [{"token": "yes", "logprob": 0.0, "top_logprobs": [{"token": "yes", "logprob": -0.5}, {"token": "no", "logprob": -1.0}]}]
     body = json.dumps({"choices": [{"message": {"content": "yes"}, "logprobs": {"content": tokens}}]})
     assert [token for token, _ in reply_of(entry_of(body, {}, 1), from_ledger=False).likely] == ["yes", "no"]
-    for odd in (None, {}, {"content": []}, {"content": [{"top_logprobs": [{"token": "x"}]}]}):
+    broken: list[Any] = [None, {}, {"content": []}, {"content": [{"top_logprobs": [{"token": "x"}]}]}]
+    for odd in broken:
         body = json.dumps({"choices": [{"message": {"content": "yes"}, "logprobs": odd}]})
         assert reply_of(entry_of(body, {}, 1), from_ledger=False).likely == ()
 
@@ -228,11 +230,11 @@ class Bar:
 
 def test_steps_go_to_the_bar_and_everything_else_is_said_whatever_the_service_calls_it() -> None:
     bar = Bar()
-    events = [
+    events: list[dict[str, Any]] = [
         {"message": "Created", "level": "info", "data": {}}, {"message": "Step 3/9: training loss=1.25", "data": None},
         {"message": "", "data": {"step": 5, "total_steps": 9, "train_loss": 1.5}, "type": "metrics"}, {"message": "hot", "level": "warn", "type": "weather"},
         {"message": None}, {"message": "Step 4/9: late"},
     ]  # fmt: skip
-    assert _shown(events, bar, 1) == 5
+    assert shown(events, bar, 1) == 5
     assert (bar.at, bar.total) == (4, 9)
     assert bar.lines == ["  Created", "  warn: hot", "  "]

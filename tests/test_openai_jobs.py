@@ -61,7 +61,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 def train(url: str, data: Path, *more: object, model: str | None = MODEL, target: str = "qa", key: str = KEY, **env: str) -> Result:
     named = ("--model", model) if model else ()
-    return run("train", "--trainer", "openai", "--base-url", url, *named, "--target", target, "--data", data, *more, OPENAI_API_KEY=key, **env)
+    line = ("--trainer", "openai", "--base-url", url, *named, "--target", target, "--data", data, *more)
+    return run("train", *line, timeout=600, OPENAI_API_KEY=key, **env)
 
 
 def asked(service: Service, method: str, path: str) -> list[dict[str, Any]]:
