@@ -1,4 +1,4 @@
-"""python -m pipeline.train [--target discriminator|qa|both|classifier] [--model NAME_OR_FOLDER] [--negatives KIND=N,...] [--data DIR]
+"""python -m pipeline.train [--target discriminator|qa|both|classifier] [--model NAME_OR_FOLDER] [--trainer local|openai|none] [--data DIR]
 
 Questions and answers → positives and adversarial negatives ("no sufficient context"), split by page → training
 files → models trained here: a discriminator, a QA model that declines, a classifier; measured beside a baseline
@@ -21,6 +21,10 @@ Examples
       any prompts and completions: looked through, trained, measured
   OPENAI_API_KEY=… python -m pipeline.train --verify model --verifier gpt-5-mini --max-cost 5
       a model is asked on each negative that passes the rules, and must decline
+  OPENAI_API_KEY=… python -m pipeline.train --trainer openai --target qa --model gpt-4.1-mini-2025-04-14 --suffix olympics
+      the same files fine-tuned by OpenAI, Azure or whoever speaks that protocol at --base-url; it says what that costs, and asks
+  python -m pipeline.train --trainer openai --cancel
+      cancel what this run folder has under way there
 
 Killed, the same command goes on from its last checkpoint; finished, it does nothing (--force does it anew).
 
@@ -33,6 +37,9 @@ Kinds of negatives (a negative's context comes from a page of the same split)
 
 --verifier, --base-url, --concurrency, --timeout, --max-cost, --max-total-tokens and --prices are for --verify model, as in create_qa: the
 embedded model where no key is set, replies in ledger.sqlite before they are read, and the same command goes on after a kill and pays for none twice.
+With --trainer openai, --base-url, --max-cost and --prices are for the job and for measuring the model by asking it. Files are sent once, a job is noted
+before it is begun and never begun twice, Ctrl-C leaves it to itself, and the same command goes on watching. docs/providers.md tells more.
+
 What an earlier run wrote is removed before anything new is written: after a kill nothing old stands beside it.
 
 Writes, in the run folder
@@ -45,7 +52,8 @@ Writes, in the run folder
   train/statistics.md, .json                          counts, lengths, word counting, what was verified and dropped, leaks
   models/discriminator/                               the light one: model.json, metrics.json, results.csv, settings.json
   models/NAME/                                        a fine-tuned one: weights, settings.json (data hashes, versions, seconds, memory),
-                                                      metrics.json, results.csv (a row a step), curves as PNG
+                                                      metrics.json, results.csv (a row a step), curves as PNG; of a service's
+                                                      model no weights, the job, its cost and its checkpoints
 """
 
 from __future__ import annotations
@@ -69,7 +77,8 @@ from pipeline.making.dataset import (
     write_descriptions,
     write_training_files,
 )
-from pipeline.making.jobs import Purse, cancel_all, tune_all_elsewhere
+from pipeline.making.jobs import cancel_all, tune_all_elsewhere
+from pipeline.making.measured import Purse
 from pipeline.making.models import Asked, check_flags, classifier, fine_tune_all, fine_tuned, hashes, light_on_files, with_files_of
 from pipeline.making.tables import table_of
 from pipeline.records import DroppedExample, Example, ReviewedExample

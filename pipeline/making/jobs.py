@@ -7,23 +7,22 @@ import os
 import shlex
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline import cli
-from pipeline.errors import CapReached, EndpointRefused, InputError
+from pipeline.errors import CapReached, InputError
+from pipeline.making.measured import Purse, as_far_as_possible, measured_classifier, measured_discriminator, nothing_to_measure, tuned_name
 from pipeline.making.models import Asked, fine_tuned, hashes, then_of, with_files_of
 from pipeline.making.tables import listed, table_of
 from pipeline.records import SPLITS, Example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pipeline.cli import Run
-    from pipeline.llm.budget import Budget
     from pipeline.trainers.classify import Prepared
     from pipeline.trainers.job_files import JobFile
     from pipeline.trainers.job_folder import Made
@@ -32,17 +31,8 @@ if TYPE_CHECKING:
 
 _ENCODING = "cl100k_base"
 """comes with the installation; newer models count with another, which makes a few per cent fewer of English"""
+_A_DIME = 0.1
 _OTHERS = "docs/providers.md"
-
-
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """Where a job goes, and what it may cost."""
-
-    base_url: str | None
-    yes: bool
-    max_cost: float | None
-    prices: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +86,7 @@ def tune_all_elsewhere(run: Run, wish: Asked, purse: Purse, made: cli.Outcome | 
         classes = ("no", "yes") if target == rows.DISCRIMINATOR else ()
         _check_classes(examples, classes)
         order = _order_of_examples(run, wish, purse, target, examples, made_of)
-        measure = functools.partial(_measured_discriminator, run, examples=examples) if classes else _nothing
+        measure = functools.partial(measured_discriminator, run, examples=examples) if classes else nothing_to_measure
         done = _done(run, order, purse, wish, measure)
         folder, counts[target] = done.folder, {"model": done.name, **_figures(done)}
         lines += told(target, done)
@@ -137,7 +127,7 @@ def classifier_elsewhere(
         run, wish, purse, "classifier", sent, [list(map(row_of, part)) for part in parts], prepared.classes, asked,
         {"inputs": hashes(wish)}, {"prompt_ending": prepared.explored.ending}, betas,
     )  # fmt: skip
-    done = _done(run, order, purse, wish, functools.partial(_measured_classifier, run, prepared=prepared, betas=betas))
+    done = _done(run, order, purse, wish, functools.partial(measured_classifier, run, prepared=prepared, betas=betas))
     counts["classifier"] = {"model": done.name, **_figures(done)}
     then = run.folder.command("ask", "--classifier", shlex.quote(done.folder.name), '"…"')
     return cli.Outcome(counts, done.folder, (), (*lines, *told("classifier", done)), then)
@@ -153,7 +143,7 @@ def _order(
     from pipeline.text.tokens import token_counter
     from pipeline.trainers.job_files import job_file
     from pipeline.trainers.job_orders import Order
-    from pipeline.trainers.terms import hint_for_less_data, multiplier
+    from pipeline.trainers.terms import hint_for_less_data
     from pipeline.trainers.training import Terms
 
     want = wanted(run, wish, purse, target, classes)
@@ -163,7 +153,8 @@ def _order(
         for split, rows, fewest in zip(("train", "validation"), sent, _FEWEST, strict=True)
     )
     terms = Terms(wish.n_epochs, wish.batch_size, wish.learning_rate_multiplier, None, wish.seed)
-    hint = hint_for_less_data(len(train.lines), want.rows_before, multiplier(wish.batch_size or 1, wish.learning_rate_multiplier))
+    factor = wish.learning_rate_multiplier  # what the service takes of its own is not known here
+    hint = hint_for_less_data(len(train.lines), want.rows_before, factor) if factor else None
     for line in filter(None, (hint, _of_long(train, validation, limit))):
         run.say(line)
     return Order(
@@ -201,15 +192,11 @@ def _estimate(
     from pipeline.trainers.hosted import tokens_to_ask
     from pipeline.trainers.job_files import estimate
 
-    price, tuned = training_price_of(model, purse.prices), price_of(_tuned_name(model), purse.prices)
+    price, tuned = training_price_of(model, purse.prices), price_of(tuned_name(model), purse.prices)
     asking = tuned.cost(*tokens_to_ask(asked, count)) if tuned and asked else None
     if purse.max_cost is not None and price is None:
         raise InputError("no price is known for training this model", model, 'name a table that has it with --prices ([tuned."NAME"])')
     return estimate(train.tokens, wish.n_epochs, price, asking)
-
-
-def _tuned_name(model: str) -> str:
-    return model if model.startswith("ft:") else f"ft:{model}"
 
 
 def _here(run: Run, wish: Asked, target: str) -> str:
@@ -230,7 +217,11 @@ def _done(run: Run, order: Order, purse: Purse, wish: Asked, measure: Callable[.
     run.folder.prepare()
     with _room(run, order, _here(run, wish, order.target)) as room:
         done = tune(
-            order, room, functools.partial(_agree, run, order, purse), functools.partial(_safely, run, order, purse, measure), force=run.force
+            order,
+            room,
+            functools.partial(_agree, run, order, purse),
+            functools.partial(as_far_as_possible, run, order, purse, measure),
+            force=run.force,
         )
     if wish.track == "wandb" and _offline() and not done.already:
         log_offline(done)
@@ -263,7 +254,9 @@ def _agree(run: Run, order: Order, purse: Purse) -> None:
     usd = order.estimate.usd
     if purse.max_cost is not None and usd is not None and usd > purse.max_cost:
         raise CapReached(
-            "the job would cost more than --max-cost", f"about {usd:.2f} of {purse.max_cost:g} US dollars: {said}", "raise it, or lower --n-epochs"
+            "the job would cost more than --max-cost",
+            f"about {_money(usd)} of {purse.max_cost:g} US dollars: {said}",
+            "raise it, or lower --n-epochs",
         )
     if not (purse.yes or sys.stdin.isatty()):
         raise InputError("nobody agreed to what this costs", said, "add --yes")
@@ -279,80 +272,16 @@ def sentence_of_cost(order: Order) -> str:
     e, terms = order.estimate, order.terms
     validation = f", {len(order.validation.lines):,} to validate" if order.validation else ""
     rows = f"{order.target}: {order.model} at {order.endpoint}, {len(order.train.lines):,} rows to train on{validation}"
-    tokens = f"{terms.n_epochs} epochs of about {order.train.tokens:,} tokens are {e.tokens:,}"
+    tokens = f"{terms.n_epochs} {'epoch' if terms.n_epochs == 1 else 'epochs'} of about {order.train.tokens:,} tokens are {e.tokens:,}"
     if e.training is None:
         return f"{rows}; {tokens}; what that costs is not known here: see the service's prices"
-    asking = f", and about {e.asking:.2f} for asking the model afterwards, to measure it" if e.asking else ""
-    return f"{rows}; {tokens}, about {e.training:.2f} US dollars at {e.a_million:g} a million (prices of {e.as_of}){asking}"
+    asking = f", and about {_money(e.asking)} for asking the model afterwards, to measure it" if e.asking else ""
+    return f"{rows}; {tokens}, about {_money(e.training)} US dollars at {e.a_million:g} a million (prices of {e.as_of}){asking}"
 
 
-def _safely(run: Run, order: Order, purse: Purse, measure: Callable[..., dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """Measure a model as far as the service and the purse allow: a model that is paid for is not lost for want of figures."""
-    from pipeline.engines.calls import budget_for
-
-    left = None
-    if purse.max_cost is not None:
-        left = max(purse.max_cost - (order.estimate.training or 0.0), 1e-9)
-    budget = budget_for(_tuned_name(order.model), purse.prices, None, None, embedded=False)
-    budget.max_cost = left if budget.price else None
-    try:
-        return measure(folder, budget=budget)
-    except (EndpointRefused, CapReached) as error:
-        do = f"when it answers: {run.folder.command('evaluate')}, which measures it"
-        run.say(f"train: the model is made, and it was not measured: {error.what} – {error.value} – {do}")
-        return {"not_measured": str(error)}
-
-
-def _nothing(_folder: Path, **_budget: Budget) -> dict[str, Any]:
-    """A QA model is measured by `evaluate`."""
-    return {}
-
-
-def _measured_discriminator(run: Run, folder: Path, *, budget: Budget, examples: Sequence[Example]) -> dict[str, Any]:
-    """Ask the model about validation and test; return the measures that a training here has, the threshold among them."""
-    import numpy as np
-
-    from pipeline.evaluation import classification
-    from pipeline.evaluation.metrics import choose_threshold
-    from pipeline.trainers.discriminator import Pair
-    from pipeline.trainers.hosted import HostedDiscriminator, open_hosted, settings_of
-    from pipeline.trainers.runs import measured_by_kind
-
-    model = open_hosted(settings_of(folder) or {}, folder, "discriminator", run.folder.ledger)
-    model.budget = budget
-    judged = [e for e in examples if e.split in ("validation", "test")]
-    validation = [e for e in judged if e.split == "validation"]
-    with run.progress(len(judged), "asking the model", "row") as bar:
-        scorer = HostedDiscriminator(model, 0.5)
-        p = scorer.probabilities([Pair(e.question, e.context) for e in judged], bar.step)
-    unread = model.unread
-    of_validation = np.asarray([value for e, value in zip(judged, p, strict=True) if e.split == "validation"])
-    truth = [e.answerable for e in validation]
-    both = len(set(truth)) == 2  # noqa: PLR2004
-    found = measured_by_kind(replace(scorer, threshold=choose_threshold(truth, of_validation) if both else 0.5), examples)
-    shares = np.stack([1 - of_validation, of_validation], axis=1) if truth else np.zeros((0, 2))
-    of_classes = classification.measures(list(map(int, truth)), shares)
-    return {"classification": of_classes, "threshold": found["thresholds"]["discriminator"], **found, **_asked(len(judged), unread, budget)}
-
-
-def _measured_classifier(run: Run, folder: Path, *, budget: Budget, prepared: Prepared, betas: tuple[float, ...]) -> dict[str, Any]:
-    """Ask the model about validation; return the measures that a training here has."""
-    from pipeline.evaluation import classification
-    from pipeline.trainers.hosted import HostedClassifier, open_hosted, settings_of
-
-    model = open_hosted(settings_of(folder) or {}, folder, "classifier", run.folder.ledger)
-    model.budget = budget
-    with run.progress(len(prepared.validation), "asking the model", "row") as bar:
-        p = HostedClassifier(model, "").probabilities([row.text for row in prepared.validation], bar.step)
-    truth = [prepared.classes.index(row.label) for row in prepared.validation]
-    return {"classification": classification.measures(truth, p, betas=betas), **_asked(len(truth), model.unread, budget)}
-
-
-def _asked(n: int, unread: int, budget: Budget) -> dict[str, Any]:
-    """Return what asking took, and how many replies named no class."""
-    spent = budget.spent
-    usd = {} if budget.cost is None else {"usd": round(budget.cost, 6)}
-    return {"asked": {"rows": n, "no_class": unread, "calls": spent.calls, "tokens_in": spent.tokens_in, "tokens_out": spent.tokens_out, **usd}}
+def _money(usd: float) -> str:
+    """Return US dollars, to the cent; less than ten cents to the hundredth of one."""
+    return f"{usd:,.2f}" if usd >= _A_DIME else f"{usd:.4f}"
 
 
 def _figures(done: Made) -> dict[str, Any]:
@@ -368,7 +297,7 @@ def told(target: str, done: Made) -> list[str]:
     seconds = f" in {s['seconds']['training']:,} s" if s["seconds"]["training"] is not None else ""
     trained = s["job"].get("trained_tokens")
     cost = f", {trained:,} tokens" if isinstance(trained, int) else ""
-    cost += f", {s['cost']['usd']:.2f} US dollars" if s["cost"]["usd"] is not None else ""
+    cost += f", {_money(s['cost']['usd'])} US dollars" if s["cost"]["usd"] is not None else ""
     lines = [f"{target}: {done.name}, {s['rows']['train']:,} rows, {s['steps']:,} steps{seconds}{cost} → {done.folder}"]
     figures = [f"{name.replace('_', ' ')} {m[name]:.3f}" for name in m if name.endswith(("_loss", "_accuracy"))]
     lines += ["  " + ", ".join(figures)] if figures else []

@@ -16,7 +16,7 @@ from pipeline.records import Example
 
 if TYPE_CHECKING:
     from pipeline.cli import Run
-    from pipeline.making.jobs import Purse
+    from pipeline.making.measured import Purse
     from pipeline.trainers.finetune import Tuned
     from pipeline.trainers.runs import Wish
 

@@ -27,16 +27,13 @@ class JobFile:
     """of all rows together, prompts and completions"""
     n_long: int
     """rows that were left out, for they are longer than the model takes"""
+    sha256: str
+    """of the bytes"""
 
     @property
     def content(self) -> bytes:
         """The bytes to send."""
         return b"".join(self.lines)
-
-    @property
-    def sha256(self) -> str:
-        """The hash of these bytes."""
-        return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def job_file(
         left_out = f"; {n_long} longer than {limit:,} tokens were left out" if n_long else ""
         said = "; ".join(f"{fault.what}{f' (row {fault.row})' if fault.row else ''}" for fault in found[:_NAMED])
         raise InputError("a service would not take these files", f"the {split} rows: {said}{more}{left_out}", instead)
-    return JobFile(split, tuple(lines), tokens, n_long)
+    return JobFile(split, tuple(lines), tokens, n_long, hashlib.sha256(b"".join(lines)).hexdigest())
 
 
 def estimate(tokens: int, epochs: int, price: tuple[float, str] | None, asking: float | None) -> Estimate:

@@ -42,6 +42,11 @@ class Made:
     already: bool
 
 
+def folder_name(model: str) -> str:
+    """Return the name of a model's folder: that of the model, without what is no part of a name."""
+    return _ODD.sub("-", model)[:_LONGEST_NAME].strip(".-") or "model"
+
+
 def find_done(models: Path, key: str) -> Path | None:
     """Return the folder of a finished job by its key."""
     for path in sorted(models.glob("*/settings.json")):
@@ -62,7 +67,7 @@ def fetched(order: Order, room: Room, note: Note, measure: Callable[[Path], dict
     """Fetch results and checkpoints, measure, and leave the model's folder."""
     job = note.job
     model = str(job.get("fine_tuned_model") or "")
-    folder = room.models / (_ODD.sub("-", model)[:_LONGEST_NAME].strip(".-") or note.job_id)
+    folder = room.models / folder_name(model)
     if not model:
         raise EndpointError("the job succeeded and names no model", f"{note.job_id} at {note.endpoint}", "look at it in the service's own pages")
     work = room.models / f".unfinished-{order.key}"

@@ -32,7 +32,7 @@ def followed(order: Order, room: Room, note: Note) -> Note:
             while True:
                 job = room.desk.job(note.job_id)
                 news = room.desk.new_events(note.job_id, known)
-                step = _shown(news, bar, note.step)
+                step = shown(news, bar, note.step)
                 if job.status != status:
                     status = str(job.status)
                     bar.say(f"train: {note.job_id}: {status.replace('_', ' ')}{_until(job)}")
@@ -56,7 +56,7 @@ def _steps_of(order: Order, note: Note) -> int | None:
     return -(-len(order.train.lines) // batch) * order.terms.n_epochs if batch else None
 
 
-def _shown(news: Sequence[Mapping[str, Any]], bar: JobBar, step: int) -> int:
+def shown(news: Sequence[Mapping[str, Any]], bar: JobBar, step: int) -> int:
     """Show events, steps by the bar and all else as a line; return the step that they came to."""
     for event in news:
         said, data = str(event.get("message") or ""), event.get("data")
