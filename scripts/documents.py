@@ -6,6 +6,8 @@ comment before its output:
 
     <!-- varies: figures -->   numbers that depend on the processor (MiniLM's are of eight bits): near those shown, all else the same
     <!-- varies: words -->     a model's words: lines that are not indented begin alike, up to the first colon or figure; others say anything
+
+A paragraph after `<!-- page alone -->` is not in the notebook.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ SHOWN = "text"
 ANY = "…"
 SECONDS = 600
 _VARIES = re.compile(r"<!--\s*varies:\s*(figures|words)\s*-->")
+_PAGE_ALONE = re.compile(r"<!-- page alone -->\n(?:.+\n)+\n?")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NEAR, _NEAR_WHOLE = 0.15, 8
 _HEAD = re.compile(r"^[^:\d]*")
@@ -182,7 +185,8 @@ def notebook_of(page: str) -> Any:
 
 
 def _prose(lines: Sequence[str]) -> str:
-    return "\n".join(line for line in lines if not line.startswith("<!--")).strip()
+    text = _PAGE_ALONE.sub("", "\n".join(lines))
+    return "\n".join(line for line in text.splitlines() if not line.startswith("<!--")).strip()
 
 
 def _code(fence: Fence) -> str:
@@ -198,8 +202,11 @@ def execute(notebook: Any, folder: Path, environment: Mapping[str, str]) -> list
     Raises nbclient's CellExecutionError if a cell fails.
     """
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    own_socket = Config({"KernelManager": {"transport": "ipc"}})  # not a port that other users of the machine can reach
+    where = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where, config=own_socket)
     client.execute(env={**environment, "PYTHONPATH": str(ROOT)})
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source != _SETUP]
     return [_printed(cell).replace(str(folder.resolve()), ANY) for cell in cells]
