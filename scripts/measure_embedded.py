@@ -34,6 +34,8 @@ from pipeline.negatives.make import make_examples
 from pipeline.retrieval.minilm import encoder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
 
 REFUSAL = " No"
@@ -96,6 +98,8 @@ def _prefers_refusal(choice: dict[str, Any]) -> float:
 
 async def measured(base_url: str, key: str, asked: list[Asked]) -> list[Found]:
     """Return what the reader says and the judge thinks of each question."""
+    from collections.abc import Callable
+
     import aiohttp
 
     slots = asyncio.Semaphore(SLOTS)
@@ -130,7 +134,8 @@ def reader_figures(asked: list[Asked], found: list[Found], leaning: float) -> di
 def judge_figures(asked: list[Asked], found: list[Found]) -> dict[str, Any]:
     """Return the judge's AUROC by kind, and that of the reader's own leaning to decline."""
     told: dict[str, Any] = {}
-    for name, of in (("judge", lambda one: one.p_yes), ("reader", lambda one: -one.refuses)):
+    sure: dict[str, Callable[[Found], float]] = {"judge": lambda one: one.p_yes, "reader": lambda one: -one.refuses}
+    for name, of in sure.items():
         by_kind: dict[str, list[float]] = defaultdict(list)
         for row, one in zip(asked, found, strict=True):
             by_kind[row.kind].append(of(one))
