@@ -98,8 +98,6 @@ def _prefers_refusal(choice: dict[str, Any]) -> float:
 
 async def measured(base_url: str, key: str, asked: list[Asked]) -> list[Found]:
     """Return what the reader says and the judge thinks of each question."""
-    from collections.abc import Callable
-
     import aiohttp
 
     slots = asyncio.Semaphore(SLOTS)

@@ -127,9 +127,11 @@ def serve(adapter: Path | None = ADAPTER, *, chatting: bool = False) -> Iterator
     With the `adapter` that is shipped it goes on from the turns of `prompts.py`, in which it was trained; with one that `train --target qa`
     made, or with none, it may be `chatting`: asked in the model's own chat template.
 
-    Raises ExtraMissing if the `embedded` extra or the weights are not there.
+    Raises ExtraMissing if the `embedded` extra or the weights are not there, StorageError if the adapter is not.
     """
     weights = require_weights()
+    if adapter is not None and not adapter.is_file():
+        raise StorageError("the embedded model's adapter is not there", adapter, "install the project again, or train the model anew")
     # read when OpenMP is loaded, that is now: threads that wait by spinning are six times slower on a machine with other work
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
