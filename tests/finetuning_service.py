@@ -24,6 +24,7 @@ import argparse
 import asyncio
 import base64
 import functools
+import hashlib
 import json
 import math
 import os
@@ -292,7 +293,8 @@ class Service:
             raise Refused(Problem(400, f"Missing required parameter: '{missing}'.", "missing_required_parameter", missing))
         content, purpose = uploaded.file.read(), str(form["purpose"])
         uploaded.file.close()
-        request[ENTRY]["body"] = {"purpose": purpose, "filename": uploaded.filename, "bytes": len(content)}
+        digest = hashlib.sha256(content).hexdigest()
+        request[ENTRY]["body"] = {"purpose": purpose, "filename": uploaded.filename, "bytes": len(content), "sha256": digest}
         rules.check_upload(purpose, content)
         return web.json_response(self._file(uploaded.filename, purpose, content, self._life(form)))
 

@@ -50,7 +50,7 @@ def until(client: openai.OpenAI, job: FineTuningJob, *statuses: str) -> FineTuni
     """Watch a job until it has one of the statuses; the test's time-out is the limit."""
     while (found := client.fine_tuning.jobs.retrieve(job.id)).status not in statuses:
         assert found.status not in ("failed", "cancelled", "succeeded"), found
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
@@ -284,7 +284,7 @@ def test_a_request_that_is_held_is_carried_out_or_not_and_never_answered(hold: s
 # files
 
 
-def test_files_have_a_purpose_a_size_and_their_bytes(client: openai.OpenAI) -> None:
+def test_files_have_a_purpose_a_size_and_their_bytes(service: Service, client: openai.OpenAI) -> None:
     ids = [upload(client, [*ROWS, *ROWS[:n]]) for n in range(3)]
     listed = [file.id for file in client.files.list(purpose="fine-tune", limit=2)]
     assert listed[:3] == ids[::-1]
@@ -292,6 +292,9 @@ def test_files_have_a_purpose_a_size_and_their_bytes(client: openai.OpenAI) -> N
     file = client.files.retrieve(ids[0])
     assert (file.bytes, file.filename, file.purpose, file.status) == (len(lines(ROWS)), "rows.jsonl", "fine-tune", "processed")
     assert client.files.content(ids[0]).read() == lines(ROWS)
+    uploads = [entry["body"] for entry in service.log if (entry["method"], entry["path"]) == ("POST", "/v1/files")][-3:]
+    assert [(body["purpose"], body["bytes"]) for body in uploads] == [("fine-tune", len(lines([*ROWS, *ROWS[:n]]))) for n in range(3)]
+    assert len({body["sha256"] for body in uploads}) == 3
     assert client.files.delete(ids[0]).deleted
     with pytest.raises(openai.NotFoundError, match="No such File object"):
         client.files.content(ids[0])

@@ -44,8 +44,12 @@ def tokenizer(special: dict[str, str], chat: str | None) -> Any:
     return fast
 
 
-def causal(folder: Path, *, chat: str | None = CHATML, spread: float = 0.02) -> Path:
-    """A Llama of two layers; `spread` is that of its weights: a wider one can learn to say something for certain, though its embeddings stay."""
+def causal(folder: Path, *, chat: str | None = CHATML, spread: float | None = None) -> Path:
+    """A Llama of two layers.
+
+    `spread` is that of its weights. A LoRA on a wide one learns to say a sentence and to end it; on the usual one, whose embeddings are
+    nearly nothing and whose ending is nothing at all (it is the padding too), no LoRA can.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -54,9 +58,13 @@ def causal(folder: Path, *, chat: str | None = CHATML, spread: float = 0.02) -> 
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         max_position_embeddings=1024, eos_token_id=words.eos_token_id, bos_token_id=words.bos_token_id, pad_token_id=words.pad_token_id,
-        tie_word_embeddings=True, initializer_range=spread,
+        tie_word_embeddings=True, **({"initializer_range": spread} if spread else {}),
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    if spread:
+        with torch.no_grad():
+            model.get_input_embeddings().weight[words.eos_token_id].normal_(0, spread)
+    model.save_pretrained(folder)
     words.save_pretrained(folder)
     return folder
 
