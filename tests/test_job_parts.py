@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.llm.jobbook import BEGUN, ENDED, INTENDED, JobBook
 from pipeline.trainers import results
 from pipeline.trainers.hosted import shares
 from pipeline.trainers.job_files import estimate, job_file
-from pipeline.trainers.job_watch import shown
+from pipeline.trainers.job_watch import shown, until
 from pipeline.trainers.service_results import columns_of, from_events, last_of, lines_of, text_of
 
 TODAY = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n1,1.5,0.25,1.75,0.5\n2,1.25,0.5,,\n"
@@ -149,7 +150,9 @@ def test_an_intention_an_id_and_an_end_are_found_again(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         book = JobBook(ledger)
         assert book.latest("job-1") == note
-        assert (note.state, note.tag) == (INTENDED, "job-1-1")
+        assert note.state == INTENDED
+        assert note.tag != book.intend("job-2", "http://x/v1", "m").tag
+        book.advance(book.open()[-1], ENDED)
         begun = book.advance(note, BEGUN, job={"id": "ftjob-1", "status": "queued"})
         assert book.open() == [begun]
         book.note_events(begun, [{"id": "e1", "data": {"step": 3}}, {"id": "e1"}], 3)
@@ -238,3 +241,8 @@ def test_steps_go_to_the_bar_and_everything_else_is_said_whatever_the_service_ca
     assert shown(events, bar, 1) == 5
     assert (bar.at, bar.total) == (4, 9)
     assert bar.lines == ["  Created", "  warn: hot", "  "]
+
+
+def test_a_time_that_is_none_is_not_shown() -> None:
+    assert [until(finish) for finish in (None, 0, -5, 10**18, "soon")] == [""] * 5
+    assert re.fullmatch(r", until about \d\d:\d\d", until(1_795_529_839))

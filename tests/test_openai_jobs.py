@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -48,14 +49,15 @@ def url(served: tuple[Service, str]) -> str:
     return served[1]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """Flags that name 24 rows to train on and 12 to validate on."""
-    folder = tmp_path_factory.mktemp("files")
-    train = [{**row, "question": f"{row['question']} ({n})"} for n in range(2) for row in tiny.questions()]
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, ...]:
+    """Flags that name 24 rows to train on and 12 to validate on, which the service has not seen before."""
+    mark = secrets.token_hex(4)
+    train = [{**row, "question": f"{row['question']} ({n} {mark})"} for n in range(2) for row in tiny.questions()]
+    validation = [{**row, "question": f"{row['question']} ({mark})"} for row in tiny.questions()]
     return (
-        "--file", str(tiny.write_lines(folder / "train.jsonl", train)),
-        "--validation-file", str(tiny.write_lines(folder / "validation.jsonl", tiny.questions())),
+        "--file", str(tiny.write_lines(tmp_path / "train.jsonl", train)),
+        "--validation-file", str(tiny.write_lines(tmp_path / "validation.jsonl", validation)),
     )  # fmt: skip
 
 
@@ -121,12 +123,13 @@ def test_a_discriminator_is_measured_by_asking_it_and_used_like_any_other(servic
     assert measured["asked"]["rows"] == 12
     assert measured["validation"]["discriminator"]["all"]["n_positive"] == 6
     assert measured["thresholds"]["discriminator"] == settings(folder)["threshold"]
-    assert len(asked(service, "POST", "/v1/chat/completions")) == 12
+    n_asked = len(asked(service, "POST", "/v1/chat/completions"))
+    assert n_asked >= 12  # a call that takes far longer than the others is cut and sent again
     assert "full_validation_loss" in (folder / "results.csv").read_text("utf-8").partition("\n")[0]
     judged = run("evaluate", "--data", data, "--discriminator", folder.name, "--dataset", files[3], OPENAI_API_KEY=KEY)
     assert judged.code == 0, judged.err
     assert "was trained on 0 and validated on 12 of these 12 rows" in judged.err
-    assert len(asked(service, "POST", "/v1/chat/completions")) == 12  # what it had been asked was in the ledger
+    assert len(asked(service, "POST", "/v1/chat/completions")) == n_asked  # what it had been asked was in the ledger
     again = train(url, data, *files, *QUICK, target="discriminator")
     assert again.code == 0
     assert "nothing to do" in again.out
@@ -189,7 +192,8 @@ def test_killed_at_each_request_one_job_is_begun_and_each_file_is_sent_once(
     line = [sys.executable, "-m", "pipeline.train", "--trainer", "openai", "--base-url", url, "--model", MODEL, "--target", "qa", *files, *QUICK, "--data", str(data)]  # fmt: skip
     code: int | None = None
     kills = 0
-    for nth in itertools.count(1):  # the nth process does not live to hear the answer to its nth request
+    # the nth process does not live to hear the answer to its nth request; by the seventh the job is begun, and they count anew
+    for nth in itertools.chain(range(1, 8), itertools.count(1)):
         service.held = False
         service.set(hold=hold, hold_at=service.steps + nth)
         with subprocess.Popen(line, cwd=ROOT, env=environment(OPENAI_API_KEY=KEY), stderr=subprocess.PIPE, text=True) as process:
@@ -202,7 +206,7 @@ def test_killed_at_each_request_one_job_is_begun_and_each_file_is_sent_once(
             break
         kills += 1
     assert code == 0
-    assert kills >= 8  # two files, looked for and sent; the job, looked for and begun; watched
+    assert kills >= 10  # two files, looked for and sent; the job, looked for and begun; watched; results and checkpoints fetched
     assert len(asked(service, "POST", "/v1/fine_tuning/jobs")) == 1
     assert len(asked(service, "POST", "/v1/files")) == 2
     assert settings(only_model(data))["job"]["status"] == "succeeded"

@@ -7,6 +7,7 @@ the same bytes uploaded twice, whenever the command is killed.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,14 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tuning_jobs (
     key TEXT NOT NULL, attempt INTEGER NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL, state TEXT NOT NULL, job_id TEXT NOT NULL DEFAULT '',
     status TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL DEFAULT 0, intended_at INTEGER NOT NULL, said TEXT NOT NULL DEFAULT '{}',
+    tag TEXT NOT NULL,
     PRIMARY KEY (key, attempt)
     )""",
     """CREATE TABLE IF NOT EXISTS tuning_events (
     number INTEGER PRIMARY KEY, job_id TEXT NOT NULL, event_id TEXT NOT NULL, said TEXT NOT NULL, UNIQUE (job_id, event_id)
     )""",
 )
-_COLUMNS = "key, attempt, endpoint, model, state, job_id, status, step, intended_at, said"
+_COLUMNS = "key, attempt, endpoint, model, state, job_id, status, step, intended_at, said, tag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,8 @@ class Note:
     """seconds since 1970"""
     said: str
     """the job as the service last described it, JSON"""
-
-    @property
-    def tag(self) -> str:
-        """What the job is found by among the service's."""
-        return f"{self.key}-{self.attempt}"
+    tag: str
+    """what the job is found by among the service's; drawn at random, so that another run folder's equal order is another job"""
 
     @property
     def is_open(self) -> bool:
@@ -106,8 +105,8 @@ class JobBook:
         """Note that a job is to be begun, before anything is sent."""
         with self._ledger.database() as db:
             attempt = db.execute("SELECT coalesce(max(attempt), 0) + 1 FROM tuning_jobs WHERE key = ?", (key,)).fetchone()[0]
-            note = Note(key, attempt, endpoint, model, INTENDED, "", "", 0, int(time.time()), "{}")
-            db.execute(f"INSERT INTO tuning_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _values(note))  # noqa: S608 (a constant)
+            note = Note(key, attempt, endpoint, model, INTENDED, "", "", 0, int(time.time()), "{}", f"{key}-{secrets.token_hex(6)}")
+            db.execute(f"INSERT INTO tuning_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _values(note))  # noqa: S608 (a constant)
         return note
 
     def give_up(self, note: Note) -> None:

@@ -33,6 +33,7 @@ TAG = "run"
 PURPOSE: Final = "fine-tune"
 _PAGE = 100
 _CLOCKS_APART = 86_400  # seconds that the service's clock may be behind ours
+_WITHOUT_METADATA = 300  # the same, where a job is told by its files alone
 _LONGEST_WAIT = 3600.0
 _SAID_FROM = 10.0
 _FILE_LOOK, _FILE_PATIENCE = 0.25, 600.0
@@ -104,7 +105,8 @@ class Desk:
         for job in self._sdk.fine_tuning.jobs.list(limit=_PAGE, metadata={TAG: tag}):
             if job.created_at and job.created_at < since - _CLOCKS_APART:
                 return None  # they come newest first
-            if (job.metadata or {}).get(TAG) == tag or (not job.metadata and _alike(job, asked)):
+            recent = not job.created_at or job.created_at >= since - _WITHOUT_METADATA
+            if (job.metadata or {}).get(TAG) == tag or (not job.metadata and recent and _alike(job, asked)):
                 return job
         return None
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.trainers.job_orders import JobBar, Order, Room
 
 _FIRST_LOOK, _LONGEST_LOOK = 1.0, 30.0  # seconds between looks: soon while there is news, seldom while there is none
+_LAST_SECOND = 1 << 32
 _STEP = re.compile(r"\bstep (\d+)\s*/\s*(\d+)", re.IGNORECASE)
 
 
@@ -35,7 +36,7 @@ def followed(order: Order, room: Room, note: Note) -> Note:
                 step = shown(news, bar, note.step)
                 if job.status != status:
                     status = str(job.status)
-                    bar.say(f"train: {note.job_id}: {status.replace('_', ' ')}{_until(job)}")
+                    bar.say(f"train: {note.job_id}: {status.replace('_', ' ')}{until(job.estimated_finish)}")
                 room.book.note_events(note, news, step)
                 known |= {str(event.get("id")) for event in news}
                 note = room.book.advance(note, ENDED if is_over(job) else BEGUN, job={**job.to_dict(), "status": _final(job)})
@@ -88,5 +89,8 @@ def _final(job: FineTuningJob) -> str:
     return SUCCEEDED if job.fine_tuned_model else FAILED
 
 
-def _until(job: FineTuningJob) -> str:
-    return f", until about {datetime.fromtimestamp(job.estimated_finish, UTC).astimezone():%H:%M}" if job.estimated_finish else ""
+def until(finish: object) -> str:
+    """Return when a service thinks that a job will end (seconds since 1970), as words; nothing where it does not tell a time."""
+    if not isinstance(finish, int) or not 0 < finish < _LAST_SECOND:
+        return ""
+    return f", until about {datetime.fromtimestamp(finish, UTC).astimezone():%H:%M}"
