@@ -19,6 +19,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,10 +205,11 @@ def execute(notebook: Any, folder: Path, environment: Mapping[str, str]) -> list
     from nbclient import NotebookClient
     from traitlets.config import Config
 
-    own_socket = Config({"KernelManager": {"transport": "ipc"}})  # not a port that other users of the machine can reach
     where = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where, config=own_socket)
-    client.execute(env={**environment, "PYTHONPATH": str(ROOT)})
+    with tempfile.TemporaryDirectory(prefix="kernel") as place:  # sockets of its own, not ports that other users of the machine can reach
+        sockets = Config({"KernelManager": {"transport": "ipc", "ip": f"{place}/ipc"}})
+        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where, config=sockets)
+        client.execute(env={**environment, "PYTHONPATH": str(ROOT)})
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source != _SETUP]
     return [_printed(cell).replace(str(folder.resolve()), ANY) for cell in cells]
 

@@ -128,6 +128,18 @@ def test_a_page_that_is_refreshed_shows_what_came_and_keeps_what_was_left_out_on
     assert documents.refreshed(page, ["new 2\nlong and winding line\n"]) == page.replace("old 1", "new 2")
 
 
+def test_a_pages_steps_run_in_one_session_and_each_has_its_own_output(checkout: Path) -> None:
+    page = "# A\n\n```sh\nexport PIPELINE_DATA=data/x\n```\n\n```python\nn = 2\nprint(n)\n```\n\n```sh\necho $PIPELINE_DATA; pwd\n```\n\n```python\nprint(n + 1)\n```\n"
+    assert documents.execute(documents.notebook_of(page), checkout, environment()) == ["", "2\n", "data/x\n…\n", "3\n"]
+
+
+def test_a_step_that_fails_ends_the_run(checkout: Path) -> None:
+    from nbclient.exceptions import CellExecutionError
+
+    with pytest.raises(CellExecutionError, match="exit status 1"):
+        documents.execute(documents.notebook_of("```sh\nfalse\necho after\n```\n"), checkout, environment())
+
+
 def test_the_readmes_offline_commands_run_as_they_stand(tmp_path: Path) -> None:
     offline = [
         line
