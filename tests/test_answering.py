@@ -11,7 +11,7 @@ import pytest
 from pipeline.answering.answer import Evidence, answer
 from pipeline.cli import Run
 from pipeline.dataset.statistics import way_of
-from pipeline.making.models import Asked, _then
+from pipeline.making.models import Asked, then_of
 from pipeline.records import Section
 from pipeline.retrieval.minilm import encoder
 from pipeline.store import RunFolder
@@ -64,4 +64,4 @@ def test_after_a_qa_model_comes_the_discriminator_that_evaluate_and_ask_need_if_
         target="qa", seed=0, model=None, begin=None, suffix=None, n_epochs=4, batch_size=None, learning_rate_multiplier=None, max_minutes=None,
         file=Path("mine.jsonl"), validation_file=None, n_classes=None, positive_class=None, beta="1", track="none",
     )  # fmt: skip
-    assert _then(run, "qa", tmp_path / "models" / "m:ft-qa", wish).startswith(command)
+    assert then_of(run, "qa", tmp_path / "models" / "m:ft-qa", wish).startswith(command)
