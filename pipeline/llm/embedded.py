@@ -121,11 +121,13 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def serve(adapter: Path | None = ADAPTER, *, chatting: bool = False) -> Iterator[Endpoint]:
+def serve(adapter: Path | None = ADAPTER, *, chatting: bool = False, slots: int = SLOTS) -> Iterator[Endpoint]:
     """Serve the embedded model on a free port of 127.0.0.1 while the block runs.
 
     With the `adapter` that is shipped it goes on from the turns of `prompts.py`, in which it was trained; with one that `train --target qa`
     made, or with none, it may be `chatting`: asked in the model's own chat template.
+
+    `slots` is how many requests are answered side by side.
 
     Raises ExtraMissing if the `embedded` extra or the weights are not there, StorageError if the adapter is not.
     """
@@ -148,7 +150,7 @@ def serve(adapter: Path | None = ADAPTER, *, chatting: bool = False) -> Iterator
     if adapter is not None:
         parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     parameters.api_keys = [key]
-    parameters.n_parallel, parameters.n_ctx = SLOTS, CONTEXT_TOKENS * SLOTS
+    parameters.n_parallel, parameters.n_ctx = slots, CONTEXT_TOKENS * slots
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _threads()
     parameters.verbosity = 0
     server = xllamacpp.Server(parameters)
