@@ -12,12 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import random
 import sys
 import time
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,9 @@ from sklearn.metrics import roc_auc_score
 from train_embedded import WRITTEN, squad_material
 
 from pipeline.evaluation.squad import score
+from pipeline.ledger import Entry
 from pipeline.llm import answering
-from pipeline.llm.chat import ChatRequest, wire
+from pipeline.llm.chat import ChatReply, ChatRequest, reply_of, wire
 from pipeline.llm.embedded import ADAPTER, SLOTS, serve
 from pipeline.negatives.make import make_examples
 from pipeline.retrieval.minilm import encoder
@@ -73,14 +73,6 @@ async def ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) ->
         return found["choices"][0] if reply.status == 200 else {"message": {"content": ""}, "refused": found}
 
 
-def p_yes(choice: dict[str, Any]) -> float:
-    """Return the share of " yes" in the probability of " yes" and " no" as the first token."""
-    top = choice["logprobs"]["content"][0]["top_logprobs"]
-    found = {one["token"].strip(): math.exp(one["logprob"]) for one in reversed(top)}
-    yes, no = found.get("yes", 0.0), found.get("no", 0.0)
-    return yes / (yes + no) if yes + no else 0.5
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the reader would answer, by how much it prefers to decline (log-odds against the likeliest answer), and what the judge thinks."""
@@ -96,6 +88,10 @@ def _prefers_refusal(choice: dict[str, Any]) -> float:
     return float(refusal - max((one["logprob"] for one in top if one["token"] != REFUSAL), default=-20.0))
 
 
+def _reply(choice: dict[str, Any]) -> ChatReply:
+    return reply_of(Entry(json.dumps({"choices": [choice]}), 0, 0, 1, 200), from_ledger=False)
+
+
 async def measured(base_url: str, key: str, asked: list[Asked]) -> list[Found]:
     """Return what the reader says and the judge thinks of each question."""
     import aiohttp
@@ -105,12 +101,11 @@ async def measured(base_url: str, key: str, asked: list[Asked]) -> list[Found]:
 
         async def one(row: Asked) -> Found:
             first = ChatRequest("m", answering.small_request("m", row.context, row.question, leaning=0.0).messages, 1, likely=20)
-            judge = replace(answering.small_judgement("m", row.context, row.question), likely=20)
             async with slots:
                 said = await ask(session, base_url, answering.small_request("m", row.context, row.question, leaning=answering.NEVER_DECLINE).body())
                 begins = await ask(session, base_url, first.body())
-                judged = await ask(session, base_url, judge.body())
-            return Found(said["message"]["content"].strip(), _prefers_refusal(begins), p_yes(judged))
+                judged = await ask(session, base_url, answering.small_judgement("m", row.context, row.question).body())
+            return Found(said["message"]["content"].strip(), _prefers_refusal(begins), answering.p_yes(_reply(judged)))
 
         return list(await asyncio.gather(*map(one, asked)))
 

@@ -17,6 +17,7 @@ SHOWN_TO_SMALL = 3000
 """characters of a context that the embedded model is shown at most: it was trained on short ones, and its window has 3,072 of its own tokens"""
 LEANING = 0.0
 NEVER_DECLINE = -100.0
+_JUDGED_AMONG = 20  # likely tokens: yes and no are among them, unless the model has lost its way
 _REFUSAL_BEGINS = 2838
 """the token " No" of the embedded model's vocabulary"""
 _DECLINES = re.compile(  # of a text as `normalise_answer` leaves it: lower case, no articles
@@ -55,7 +56,14 @@ def small_request(model: str, context: str, question: str, sample: int = 0, *, l
 def small_judgement(model: str, context: str, question: str) -> ChatRequest:
     """Return the request that asks the embedded model whether a context answers a question: " yes" or " no"."""
     shown = prompts.small(window(context, question, SHOWN_TO_SMALL), prompts.turn_judge(question))
-    return ChatRequest(model, tuple(shown), 1)
+    return ChatRequest(model, tuple(shown), 1, likely=_JUDGED_AMONG)
+
+
+def p_yes(reply: ChatReply) -> float:
+    """Return how likely the embedded model holds it that the context answers: the share of yes in yes and no; 0.5 where it says neither."""
+    shares = {word: max((p for token, p in reply.likely if token.strip().casefold() == word), default=0.0) for word in ("yes", "no")}
+    total = sum(shares.values())
+    return shares["yes"] / total if total else 0.5
 
 
 def read(reply: ChatReply) -> Said | None:

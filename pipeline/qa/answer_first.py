@@ -26,6 +26,7 @@ FINDABLE_WITHIN = 10
 TRIES = 4
 """candidates that are tried at most for each question that is asked for"""
 QUESTION_TOKENS = 48
+LEAST_P_YES = 0.5
 
 
 async def answer_first(section: Section, plan: Plan, ask: Ask, search: Search) -> list[Verdict]:
@@ -88,8 +89,8 @@ async def _read(draft: Draft, ask: Ask) -> Draft:
 async def _judged(draft: Draft, ask: Ask) -> Verdict:
     """Ask the embedded model whether the section answers: it is trained to tell, and sees questions that only look as if."""
     reply = await ask(answering.small_judgement(draft.plan.model, window(draft.section.context, draft.evidence, SHOWN_TO_SMALL), draft.question))
-    says_yes = reply.text.strip().casefold().startswith("yes")
-    return Verdict(draft.after(reply), None if says_yes else Rejected("judged_unanswerable", reply.text.strip()[:40]))
+    p = answering.p_yes(reply)
+    return Verdict(draft.after(reply), None if p >= LEAST_P_YES else Rejected("judged_unanswerable", f"p(answerable) {p:.2f}"))
 
 
 def _fault(draft: Draft, candidate: Candidate, search: Search) -> Rejected | None:
