@@ -100,6 +100,8 @@ class Switches:
     columns: str = "today"
     encoding: str = "base64"
     """of the result file: base64, as OpenAI sends it, or plain"""
+    garbled: list[str] = field(default_factory=list)
+    """METHOD PATH (how it begins): what is asked is carried out, and answered with a proxy's page"""
     slow_files: int = 0
     """looks at a file until it is processed; no job takes it before"""
     clock: float = 0.0
@@ -234,6 +236,8 @@ class Service:
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as unknown:
             problem = Problem(unknown.status, f"Invalid URL ({request.method} {request.path})", None)
             response = web.json_response(problem.body, status=unknown.status)
+        if any(f"{request.method} {request.path}".startswith(asked) for asked in self.switches.garbled):
+            response = web.Response(text="<html>Sign in</html>", content_type="text/html")
         response.headers.update(headers)
         entry["status"] = response.status
         self.log.append(entry)

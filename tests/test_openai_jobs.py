@@ -41,7 +41,19 @@ def service(served: tuple[Service, str]) -> Iterator[Service]:
     service, _ = served
     service.log.clear()
     yield service
-    service.set(closed=False, faults=[], hold_at=0, hold="before", stay="", strange=False, columns="today", encoding="base64", slow_files=0, key=KEY)
+    service.set(
+        closed=False,
+        faults=[],
+        garbled=[],
+        hold_at=0,
+        hold="before",
+        stay="",
+        strange=False,
+        columns="today",
+        encoding="base64",
+        slow_files=0,
+        key=KEY,
+    )
 
 
 @pytest.fixture
@@ -262,6 +274,23 @@ def test_rate_limits_are_waited_out_and_strange_words_are_shown(service: Service
     done = train(url, tmp_path / "run", *files, *QUICK)
     assert done.code == 0, done.err
     assert len(asked(service, "POST", "/v1/fine_tuning/jobs")) == 1
+
+
+def test_answers_of_a_proxy_are_sentences_and_begin_no_second_job(service: Service, url: str, tmp_path: Path, files: tuple[str, ...]) -> None:
+    data = tmp_path / "run"
+    for garbled, said in (
+        (["GET /v1/files"], "the service's answer is not understood"),
+        (["GET /v1/fine_tuning/jobs"], "the service's answer is not understood"),
+        (["POST /v1/fine_tuning/jobs", "GET /v1/fine_tuning/jobs/"], "goes on watching"),
+        ([], ""),
+    ):
+        service.set(garbled=garbled)
+        done = train(url, data, *files, *QUICK)
+        assert "Traceback" not in done.err
+        assert said in done.err
+        assert done.code == (1 if garbled else 0), done.err
+    assert len(asked(service, "POST", "/v1/fine_tuning/jobs")) == 1
+    assert settings(only_model(data))["job"]["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(

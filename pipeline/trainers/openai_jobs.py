@@ -78,7 +78,7 @@ def _begun(order: Order, room: Room, note: Note) -> Note:
             room.book.give_up(note)
             shutil.rmtree(work, ignore_errors=True)
         raise
-    note = room.book.advance(note, BEGUN, job=job.to_dict())
+    note = room.book.advance(note, BEGUN, job=job.to_dict(warnings=False))
     room.say(f"train: {job.id} is at {order.endpoint}; stop whenever you like, the same command goes on watching")
     return note
 
@@ -119,8 +119,8 @@ def cancelled(desk: Desk, book: JobBook, note: Note) -> tuple[str, bool]:
         book.give_up(note)
         return f"a job for {note.model} at {note.endpoint} was never begun, and is forgotten", False
     if is_over(found):
-        book.advance(note, BEGUN, job=found.to_dict())
+        book.advance(note, BEGUN, job=found.to_dict(warnings=False))
         return f"{found.id} at {note.endpoint} has ended already: {found.status}; run the training again to fetch what it left", False
     job = desk.cancel(found.id)
-    book.advance(note, ENDED if is_over(job) else BEGUN, job=job.to_dict())
+    book.advance(note, ENDED if is_over(job) else BEGUN, job=job.to_dict(warnings=False))
     return f"{job.id} at {note.endpoint}: {job.status}", True
