@@ -245,14 +245,14 @@ class Desk:
 
     @contextmanager
     def _wrapped(self, *, begins: bool) -> Iterator[None]:
-        import httpx
+        import httpx2
         import openai
 
         try:
             yield
         except openai.APIStatusError as error:
             raise self._fault(error, begins=begins) from error
-        except (openai.APIConnectionError, httpx.HTTPError) as error:  # httpx's own: cut off while a file was read
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:  # the latter while a file is read in parts
             cause = type(error.__cause__).__name__ if error.__cause__ else "no answer"
             said = ("the service cannot be reached", f"{self.where}: {cause}", "check --base-url and the network; the same command goes on")
             raise Passing(FAULT, *said) if self._heard else EndpointRefused(*said) from error
