@@ -29,6 +29,7 @@ Writes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, settings
@@ -69,9 +70,11 @@ def main(run: Run, what: str, form: str, output: Path | None, split: str | None,
     path = _place(run, table, form, output, split)
     if form == "datasets":
         return _as_folder(run, table, path)
+    credit = path.with_name(f"{path.name}.ATTRIBUTION.md")
     _check_free(path, force=run.force)
+    _check_credit(run, credit)
     taken, size = Taken(), size_of(table)
-    credit = _credit(run, path)  # first: no moment has the data without it
+    _write_credit(run, credit)  # first: no moment has the data without it
     with run.progress(size, "export", "row") as bar:
         counts = _write(run, table, form, path, _wanted(table, split, taken, bar), bom=bom)
     counts = {"rows": taken.rows, "rows_read": taken.read, "other_splits": taken.read - taken.rows, **counts}
@@ -105,6 +108,8 @@ def _check_free(path: Path, *, force: bool) -> None:
     """Raise InputError if something is there already and may not be replaced."""
     if path.is_dir():
         raise InputError("there is a folder of that name", path, "name another file with --output")
+    if path.exists() and not path.is_file():
+        raise InputError("that is no file but a device or a pipe", path, "name a file with --output")
     if path.exists() and not force:
         raise InputError("there is such a file already", path, "add --force to replace it, or name another with --output")
 
@@ -161,14 +166,22 @@ def _sources(run: Run) -> Iterator[str]:
         yield from (line.rstrip("\n") for line in file)
 
 
-def _credit(run: Run, path: Path) -> Path:
+def _check_credit(run: Run, path: Path) -> None:
+    """Raise InputError if licence and sources would replace something else; those of a killed export are the same."""
+    if not path.exists():
+        return
+    _check_free(path, force=True)
+    with path.open(encoding="utf-8", errors="replace") as file:
+        same = all(there == ours for there, ours in zip_longest((line.rstrip("\n") for line in file), _sources(run)))
+    _check_free(path, force=run.force or same)
+
+
+def _write_credit(run: Run, path: Path) -> None:
     """Write licence and sources beside an exported file."""
     from pipeline.store import whole_file
 
-    credit = path.with_name(f"{path.name}.ATTRIBUTION.md")
-    with whole_file(credit) as file:
+    with whole_file(path) as file:
         file.writelines(f"{line}\n" for line in _sources(run))
-    return credit
 
 
 def _outcome(what: str, counts: dict[str, int], paths: tuple[Path, ...], form: str) -> cli.Outcome:

@@ -169,7 +169,7 @@ class RunFolder:
             return {}
         except OSError as error:
             raise storage_error(error, self.manifest) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again") from error
         if not isinstance(stages, dict) or not all(map(_is_an_entry, stages.values())):
             raise StorageError("the manifest is damaged", self.manifest, "move it away and run the stages again")

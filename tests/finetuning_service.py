@@ -88,7 +88,7 @@ class Switches:
     closed: bool = False
     """no new jobs for this organisation"""
     faults: list[dict[str, Any]] = field(default_factory=list)
-    """{"status": 429 or 500, "times": N, "method": "POST", "path": "/v1/files" (how it begins), "retry_after": seconds}, each until it is used up"""
+    """{"status": 404, 429 or 500, "times": N, "method": "POST", "path": "/v1/files" (how it begins), "ends": "/content", "retry_after": seconds}, each until it is used up"""
     hold_at: int = 0
     """the request (counted from 1) from which on nothing is answered"""
     hold: str = "before"
@@ -100,6 +100,10 @@ class Switches:
     columns: str = "today"
     encoding: str = "base64"
     """of the result file: base64, as OpenAI sends it, or plain"""
+    garbled: list[str] = field(default_factory=list)
+    """METHOD PATH (how it begins): what is asked is carried out, and answered with a proxy's page"""
+    cut_files: int = 0
+    """result files that are cut off in their middle"""
     slow_files: int = 0
     """looks at a file until it is processed; no job takes it before"""
     clock: float = 0.0
@@ -234,6 +238,8 @@ class Service:
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as unknown:
             problem = Problem(unknown.status, f"Invalid URL ({request.method} {request.path})", None)
             response = web.json_response(problem.body, status=unknown.status)
+        if any(f"{request.method} {request.path}".startswith(asked) for asked in self.switches.garbled):
+            response = web.Response(text="<html>Sign in</html>", content_type="text/html")
         response.headers.update(headers)
         entry["status"] = response.status
         self.log.append(entry)
@@ -245,11 +251,17 @@ class Service:
         if request.headers.get("Authorization", "") != f"Bearer {self.switches.key}":
             raise Refused(rules.WRONG_KEY)
         for fault in self.switches.faults:
-            here = fault.get("method", request.method) == request.method and request.path.startswith(fault.get("path", "/"))
+            here = (
+                fault.get("method", request.method) == request.method
+                and request.path.startswith(fault.get("path", "/"))
+                and request.path.endswith(fault.get("ends", ""))
+            )
             if here and fault.get("times", 1) > 0:
                 fault["times"] = fault.get("times", 1) - 1
                 if "retry_after" in fault:
                     headers["Retry-After"] = f"{fault['retry_after']:g}"
+                if fault["status"] == web.HTTPNotFound.status_code:
+                    raise web.HTTPNotFound
                 raise Refused(rules.FULL if fault["status"] == rules.FULL.status else rules.BROKEN)
 
     def _now(self) -> int:
@@ -350,10 +362,19 @@ class Service:
         found = [told for told in found if query.get("purpose") in (None, told["purpose"])]
         return _page(found if query.get("order") == "asc" else found[::-1], query, default=10_000, most=10_000)
 
-    async def content(self, request: web.Request) -> web.Response:
+    async def content(self, request: web.Request) -> web.StreamResponse:
         """Return a file's bytes."""
         held = self._found_file(request.match_info["id"])
-        return web.Response(body=(self.folder / "files" / held["told"]["id"]).read_bytes(), content_type="application/octet-stream")
+        content = (self.folder / "files" / held["told"]["id"]).read_bytes()
+        if self.switches.cut_files > 0:
+            self.switches.cut_files -= 1
+            part = web.StreamResponse(headers={"Content-Length": str(len(content))})
+            await part.prepare(request)
+            await part.write(content[: len(content) // 2])
+            if request.transport:
+                request.transport.close()
+            return part
+        return web.Response(body=content, content_type="application/octet-stream")
 
     async def delete_file(self, request: web.Request) -> web.Response:
         """Delete a file."""

@@ -219,6 +219,30 @@ def test_a_folder_that_no_export_wrote_is_not_removed_even_with_force(folder: Pa
     assert [p.name for p in home.iterdir()] == ["thesis.txt"]
 
 
+def test_what_stands_where_the_licence_goes_is_replaced_only_with_force_but_for_that_of_a_killed_export(folder: Path, tmp_path: Path) -> None:
+    credit = tmp_path / "mine.csv.ATTRIBUTION.md"
+    credit.write_text("my notes")
+    flags = ("export", "qa", "--output", tmp_path / "mine.csv", "--data", folder)
+    refused = run(*flags)
+    assert refused.code == 1
+    assert "--force" in refused.errors[0]
+    assert credit.read_text() == "my notes"
+    assert not (tmp_path / "mine.csv").exists()
+    shutil.copyfile(folder / "ATTRIBUTION.md", credit)  # the licence comes first: this is what a kill leaves
+    assert run(*flags).code == 0
+    credit.write_text("my notes")
+    assert run(*flags, "--force").code == 0
+    assert credit.read_bytes() == (folder / "ATTRIBUTION.md").read_bytes()
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    refused = run("export", "qa", "--output", tmp_path / "pipe", "--force", "--data", folder)
+    assert refused.code == 1
+    assert "a device or a pipe" in refused.errors[0]
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize("place", ["qa.parquet", "train/qa.train.jsonl", "."])
 def test_a_file_of_the_run_itself_is_never_written_over(place: str, folder: Path) -> None:
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}

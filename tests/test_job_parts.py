@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 from pathlib import Path
@@ -11,17 +12,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
 from pipeline.dataset.chat_rules import tokens_a_row
 from pipeline.errors import InputError
 from pipeline.ledger import Ledger
 from pipeline.llm.budget import Price, base_of, price_of, training_price_of
 from pipeline.llm.chat import ChatReply, ChatRequest, entry_of, reply_of
+from pipeline.llm.job_answers import each_once, event_of, job_of
 from pipeline.llm.job_faults import Instead, refusal_of
 from pipeline.llm.jobbook import BEGUN, ENDED, INTENDED, JobBook
 from pipeline.trainers import results
 from pipeline.trainers.hosted import shares
 from pipeline.trainers.job_files import estimate, job_file
+from pipeline.trainers.job_folder import place_of
+from pipeline.trainers.job_orders import batch_size_of
 from pipeline.trainers.job_watch import shown, until
 from pipeline.trainers.service_results import columns_of, from_events, last_of, lines_of, text_of
 
@@ -246,3 +251,83 @@ def test_steps_go_to_the_bar_and_everything_else_is_said_whatever_the_service_ca
 def test_a_time_that_is_none_is_not_shown() -> None:
     assert [until(finish) for finish in (None, 0, -5, 10**18, "soon")] == [""] * 5
     assert re.fullmatch(r", until about \d\d:\d\d", until(1_795_529_839))
+
+
+SECRET = "sk-very-secret-indeed"
+ODD: list[dict[str, Any]] = [
+    {"created_at": "yesterday"}, {"finished_at": 10**30}, {"error": "the key sk-very-secret-indeed is spent"}, {"hyperparameters": "auto"}, {"method": "x"},
+    {"method": {"supervised": []}}, {"result_files": 5}, {"result_files": ["", None, "file-1"]}, {"fine_tuned_model": ["a"]}, {"fine_tuned_model": "a\nb"},
+    {"trained_tokens": 0.5}, {"metadata": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.filterwarnings("error")
+def test_what_a_service_says_of_a_job_is_of_its_kind_or_nothing_and_never_the_key(odd: dict[str, Any]) -> None:
+    job = job_of(FineTuningJob.construct(**{"id": "ftjob-1", "status": "galaxy", **odd}), SECRET)
+    assert (job.id, job.status) == ("ftjob-1", "galaxy")
+    told = job.to_dict(warnings=False)
+    assert SECRET not in json.dumps(told)
+    assert told["result_files"] == ["file-1"] * ("result_files" in odd and isinstance(odd["result_files"], list))
+    assert [name for name in odd if told[name] is not None] == [name for name in odd if name in ("error", "result_files")]
+    assert batch_size_of(told) is None
+
+
+@pytest.mark.parametrize("answer", ["<html>no</html>", [], None, 3, FineTuningJob.construct(), FineTuningJob.construct(id="a", status=None)])
+def test_what_is_no_job_is_not_taken_for_one(answer: object) -> None:
+    with pytest.raises(ValueError, match=r"no job|no object"):
+        job_of(answer, SECRET)
+
+
+def test_an_event_without_an_id_is_the_same_one_when_it_comes_again() -> None:
+    said: dict[str, Any] = {"message": f"Bearer {SECRET}", "data": {SECRET: [SECRET, 1]}}
+    first, again = (event_of(FineTuningJobEvent.construct(**said), SECRET) for _ in range(2))
+    assert first == again == {"id": first["id"], "message": "Bearer [key]", "data": {"[key]": ["[key]", 1]}}
+    assert event_of(FineTuningJobEvent.construct(id="e1", message="a key is a word"), "key")["message"] == "a key is a word"
+
+
+def test_pages_without_an_end_are_left() -> None:
+    events = [FineTuningJobEvent.construct(id=f"e{n}") for n in range(3)]
+    assert list(each_once(itertools.cycle(events), 10)) == events
+    assert len(list(each_once((FineTuningJobEvent.construct(id=f"e{n}") for n in itertools.count()), 10))) == 10
+
+
+@pytest.mark.parametrize("step", [-3, 10**30, True, float("inf"), "7"])
+def test_a_step_that_is_no_number_of_steps_moves_no_bar(step: object) -> None:
+    bar = Bar()
+    assert shown([{"message": "", "data": {"step": step, "total_steps": step}}, {"message": f"Step {'9' * 5000}/9"}], bar, 2) == 2
+    assert (bar.at, bar.total) == (0, 0)
+    assert from_events([{"step": step, "train_loss": 1.0}]) == []
+
+
+@pytest.mark.parametrize("text", ['step,train_loss\n1,"' + "9" * 200_000 + '"\n', "step,train_loss\n-5,1\n", "step,train_loss\n1e30,1\n"])
+def test_a_result_file_that_cannot_be_read_is_a_sentence(text: str) -> None:
+    with pytest.raises(InputError, match=r"no table of steps|has no step"):
+        lines_of(text)
+
+
+def test_of_a_step_that_comes_twice_the_last_word_counts() -> None:
+    assert lines_of("step,train_loss,valid_loss\n2,1.0,3.0\n1,5,\n2,0.5,\n") == [
+        {"step": 1, "training_loss": 5},
+        {"step": 2, "training_loss": 0.5, "validation_loss": 3.0},
+    ]
+    assert from_events([{"step": 1, "train_loss": float("nan"), "train_accuracy": 0.5}]) == [{"step": 1, "training_token_accuracy": 0.5}]
+
+
+def test_a_services_name_for_a_model_takes_no_other_models_place(tmp_path: Path) -> None:
+    for name, key in (("ft:mine", "one"), ("ft:mine-2", "two"), ("foreign", None)):
+        (tmp_path / name).mkdir()
+        if key:
+            (tmp_path / name / "settings.json").write_text(json.dumps({"key": key}), "utf-8")
+    asked = [
+        ("ft:mine", "one"),
+        ("ft:mine", "two"),
+        ("ft:mine", "three"),
+        ("foreign", "one"),
+        ("discriminator", "one"),
+        ("../../etc", "one"),
+        ("..", "x"),
+    ]
+    assert [place_of(tmp_path, model, key).name for model, key in asked] == [
+        "ft:mine", "ft:mine-2", "ft:mine-3", "foreign-2", "discriminator-2", "etc", "model",
+    ]  # fmt: skip

@@ -41,7 +41,20 @@ def service(served: tuple[Service, str]) -> Iterator[Service]:
     service, _ = served
     service.log.clear()
     yield service
-    service.set(closed=False, faults=[], hold_at=0, hold="before", stay="", strange=False, columns="today", encoding="base64", slow_files=0, key=KEY)
+    service.set(
+        closed=False,
+        faults=[],
+        garbled=[],
+        cut_files=0,
+        hold_at=0,
+        hold="before",
+        stay="",
+        strange=False,
+        columns="today",
+        encoding="base64",
+        slow_files=0,
+        key=KEY,
+    )
 
 
 @pytest.fixture
@@ -264,6 +277,23 @@ def test_rate_limits_are_waited_out_and_strange_words_are_shown(service: Service
     assert len(asked(service, "POST", "/v1/fine_tuning/jobs")) == 1
 
 
+def test_answers_of_a_proxy_are_sentences_and_begin_no_second_job(service: Service, url: str, tmp_path: Path, files: tuple[str, ...]) -> None:
+    data = tmp_path / "run"
+    for garbled, said in (
+        (["GET /v1/files"], "the service's answer is not understood"),
+        (["GET /v1/fine_tuning/jobs"], "the service's answer is not understood"),
+        (["POST /v1/fine_tuning/jobs", "GET /v1/fine_tuning/jobs/"], "goes on watching"),
+        ([], ""),
+    ):
+        service.set(garbled=garbled)
+        done = train(url, data, *files, *QUICK)
+        assert "Traceback" not in done.err
+        assert said in done.err
+        assert done.code == (1 if garbled else 0), done.err
+    assert len(asked(service, "POST", "/v1/fine_tuning/jobs")) == 1
+    assert settings(only_model(data))["job"]["status"] == "succeeded"
+
+
 @pytest.mark.parametrize(
     ("model", "switches", "said"),
     [
@@ -291,6 +321,40 @@ def test_a_wrong_key_is_a_sentence_that_does_not_show_it(service: Service, url: 
     assert "check OPENAI_API_KEY" in refused.errors[0]
     assert "sk-wrong" not in refused.err + refused.out
     assert train(url, tmp_path / "run", *files, *QUICK).code == 0  # what was agreed to goes on with the right one
+
+
+def test_results_that_are_cut_off_are_fetched_again_and_those_that_are_gone_are_read_from_the_events(
+    service: Service, url: str, tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    service.set(cut_files=1)
+    assert train(url, tmp_path / "run", *files, *QUICK).code == 0
+    assert service.switches.cut_files == 0
+    service.set(faults=[{"status": 404, "path": "/v1/files/", "method": "GET", "ends": "/content", "times": 1}])
+    gone = train(url, tmp_path / "other", *files, *QUICK)
+    assert gone.code == 0, gone.err
+    assert "has the result file no more" in gone.err
+    written = [(only_model(tmp_path / name) / "results.csv").read_text("utf-8").splitlines() for name in ("run", "other")]
+    assert len(written[0]) == len(written[1]) > 1
+
+
+def test_a_cap_holds_for_what_was_agreed_to_and_not_begun(service: Service, url: str, tmp_path: Path, files: tuple[str, ...]) -> None:
+    data = tmp_path / "run"
+    assert train(url, data, *files, *QUICK, key="sk-wrong-and-secret").code == 1
+    service.log.clear()
+    refused = train(url, data, *files, *QUICK, "--max-cost", "0.0001")
+    assert refused.code == 1
+    assert "more than --max-cost" in refused.errors[0]
+    assert "--cancel" in refused.errors[0]
+    assert service.log == []
+    assert "never begun, and is forgotten" in run("train", "--trainer", "openai", "--cancel", "--data", data, OPENAI_API_KEY=KEY).out
+
+
+def test_a_password_in_the_address_goes_into_no_file(tmp_path: Path, files: tuple[str, ...]) -> None:
+    refused = train("http://me:hunter2@127.0.0.1:9/v1", tmp_path / "run", *files, *QUICK)
+    assert refused.code == 1
+    assert "a password in it" in refused.errors[0]
+    assert "hunter2" not in refused.out + refused.err
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
 
 
 def test_nothing_is_sent_that_breaks_the_rules_or_that_nobody_agreed_to(service: Service, url: str, tmp_path: Path, files: tuple[str, ...]) -> None:

@@ -265,6 +265,9 @@ def test_a_folder_that_is_no_run_is_told_as_such(tmp_path: Path) -> None:
     [
         ("manifest.json", b"{half", "the manifest is damaged"),
         ("manifest.json", b'{"collect": 3}', "the manifest is damaged"),
+        ("manifest.json", b"[" * 100_000, "the manifest is damaged"),
+        ("manifest.json", b'{"collect": {"versions": {"pipeline": "' + b"9" * 5000 + b'"}}}', "newer than this one"),
+        ("models/discriminator/metrics.json", b'{"test": {"discriminator": {"all": {"auroc": 0.5, "n_positive": "x"}}}}', "(0 examples)"),
         ("manifest.json", b'{"version": 2, "stages": []}', "newer form (version 2)"),
         ("manifest.json", b'{"collect": {"versions": {"pipeline": "9.1.0"}, "counts": [], "inputs": {"sections": 3}}}', "written by version 9.1.0"),
         (".sections.parquet.x1y2", b"half", "half-written by a command that was killed"),
@@ -328,3 +331,12 @@ def test_too_little_disk_for_what_comes_next_is_said() -> None:
     assert free == (("  1.0 MB free; what comes next writes about 5.0 MB – that is too little", "red"),)
     assert size(999) == "999 B"
     assert size(65_400_000_000) == "65 GB"
+
+
+def test_folders_in_folders_are_counted_however_deep_and_no_link_is_followed(folder: Path) -> None:
+    deep = folder / "export" / "/".join("d" * 1200)
+    subprocess.run(["mkdir", "-p", deep], check=True)
+    (deep / "file").write_bytes(b"12345")
+    (folder / "export" / "loop").symlink_to(folder)
+    assert status(folder)["bytes"]["exports"] == 5
+    subprocess.run(["rm", "-r", folder / "export"], check=True)  # Python's own way would be too deep for it

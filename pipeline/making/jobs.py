@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -68,6 +69,10 @@ def wanted(run: Run, wish: Asked, purse: Purse, target: str, classes: Sequence[s
         url, rows_before = url or own, settings.get("rows", {}).get("train")
     if not url and not os.environ.get("OPENAI_BASE_URL") and not os.environ.get("OPENAI_API_KEY"):
         raise InputError("there is no key", "OPENAI_API_KEY is not set", "set it, or name a service with --base-url; --trainer local needs none")
+    if "@" in urlsplit(address(url)).netloc:
+        raise InputError(
+            "the service's address has a password in it", address(url).rpartition("@")[2], "leave it out: the address is written into files"
+        )
     return Wanted(model, address(url), wish.begin, rows_before)
 
 
@@ -245,8 +250,8 @@ def _room(run: Run, order: Order, here: str) -> Iterator[Room]:
         yield Room(Desk(sdk, instead, run.say), JobBook(ledger), run.folder.models, watch, run.say, instead)
 
 
-def _agree(run: Run, order: Order, purse: Purse) -> None:
-    """Say what a job will take, and ask whether that is wanted.
+def _agree(run: Run, order: Order, purse: Purse, already: bool) -> None:
+    """Say what a job will take, and ask whether that is wanted, unless it was agreed to `already`.
 
     Raises CapReached if it would cost more than it may, InputError if nobody agrees to it.
     """
@@ -256,8 +261,10 @@ def _agree(run: Run, order: Order, purse: Purse) -> None:
         raise CapReached(
             "the job would cost more than --max-cost",
             f"about {_money(usd)} of {purse.max_cost:g} US dollars: {said}",
-            "raise it, or lower --n-epochs",
+            "raise it, or take the job back with --cancel: it was agreed to before" if already else "raise it, or lower --n-epochs",
         )
+    if already:
+        return
     if not (purse.yes or sys.stdin.isatty()):
         raise InputError("nobody agreed to what this costs", said, "add --yes")
     run.say(f"train: {said}")

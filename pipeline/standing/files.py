@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def _of_a_newer_form(path: Path) -> Manifest | None:
     """Return what can be understood of a manifest that names its version, as no manifest up to this version does."""
     try:
         raw = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(raw, dict) or not isinstance(raw.get("version"), int | str):
         return None
@@ -72,7 +73,7 @@ def _of_a_newer_form(path: Path) -> Manifest | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
 
 
 def of(value: Any, name: str) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Return a file's JSON object; an empty one where it is damaged or not there."""
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -137,27 +138,28 @@ def written_at(path: Path) -> float | None:
 def sizes(root: Path) -> dict[str, int]:
     """Return the bytes of each part of a run folder, the largest first."""
     found: dict[str, int] = {}
-    for name, size in _files(root, ""):
+    for name, size in _files(root):
         part = next((part for part, pattern in _PARTS if re.fullmatch(pattern, name)), _OTHER)
         found[part] = found.get(part, 0) + size
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _files(folder: Path, before: str) -> Iterator[tuple[str, int]]:
+def _files(root: Path) -> Iterator[tuple[str, int]]:
     """Yield each file's name and bytes; what goes away meanwhile, or may not be read, is passed over."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        name = f"{before}{entry.name}"
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path), f"{name}/")
-        elif entry.is_file(follow_symlinks=False):
-            try:
-                yield name, entry.stat(follow_symlinks=False).st_size
-            except OSError:
-                continue
+    waiting = [(os.fspath(root), "")]
+    while waiting:
+        folder, before = waiting.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            name = f"{before}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((entry.path, f"{name}/"))
+            elif entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    yield name, entry.stat(follow_symlinks=False).st_size
 
 
 def half_written(root: Path) -> list[str]:

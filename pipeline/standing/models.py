@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.standing.files import of, read_object, written_at
+from pipeline.standing.files import number, of, read_object, written_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def _headline(metrics: dict[str, Any]) -> str:
     for split in ("test", "validation"):
         row = of(of(of(metrics, split), "discriminator"), "all")
         if isinstance(row.get("auroc"), float):
-            return f"AUROC {row['auroc']:.3f} on {split} ({int(row.get('n_positive', 0)) + int(row.get('n_negative', 0))} examples)"
+            return f"AUROC {row['auroc']:.3f} on {split} ({(number(row, 'n_positive') or 0) + (number(row, 'n_negative') or 0)} examples)"
     for name, value in of(metrics, "classification").items():
         if isinstance(value, float):
             return f"{name.replace('_', ' ')} {value:.3f} on validation"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _ODD = re.compile(r"[^A-Za-z0-9._:@+-]+")
 _LONGEST_NAME = 200
+_TAKEN = "discriminator"
+"""the folder of the light one, which `train` makes anew"""
 _LAST_LOSSES = 10
 
 
@@ -45,6 +48,21 @@ class Made:
 def folder_name(model: str) -> str:
     """Return the name of a model's folder: that of the model, without what is no part of a name."""
     return _ODD.sub("-", model)[:_LONGEST_NAME].strip(".-") or "model"
+
+
+def place_of(models: Path, model: str, key: str) -> Path:
+    """Return the folder for a model: by its name, and a number where another model has that; only one of the same job is replaced."""
+    name = folder_name(model)
+    places = (models / f"{name}{f'-{n}' if n > 1 else ''}" for n in itertools.count(1))
+    return next(place for place in places if place.name != _TAKEN and (not place.exists() or _key_of(place) == key))
+
+
+def _key_of(folder: Path) -> str | None:
+    """Return the key of the job that a folder is of; None where it is of none."""
+    try:
+        return read_model_settings(folder).get("key")
+    except InputError:
+        return None
 
 
 def find_done(models: Path, key: str) -> Path | None:
@@ -67,7 +85,6 @@ def fetched(order: Order, room: Room, note: Note, measure: Callable[[Path], dict
     """Fetch results and checkpoints, measure, and leave the model's folder."""
     job = note.job
     model = str(job.get("fine_tuned_model") or "")
-    folder = room.models / folder_name(model)
     if not model:
         raise EndpointError("the job succeeded and names no model", f"{note.job_id} at {note.endpoint}", "look at it in the service's own pages")
     work = room.models / f".unfinished-{order.key}"
@@ -84,6 +101,7 @@ def fetched(order: Order, room: Room, note: Note, measure: Callable[[Path], dict
     write_json(work / "metrics.json", metrics)
     for sent in work.glob("*.jsonl"):
         sent.unlink()
+    folder = place_of(room.models, model, order.key)
     if folder.exists():
         shutil.rmtree(folder)
     work.rename(folder)
@@ -96,9 +114,9 @@ def _results(room: Room, note: Note, work: Path) -> list[Line]:
 
     batch, lines = batch_size_of(note.job), []
     for at, file_id in enumerate(note.job.get("result_files") or []):
-        content = room.desk.content(str(file_id))
-        (work / f"service_results{at or ''}.csv").write_bytes(content)  # as it came
         try:
+            content = room.desk.content(str(file_id))
+            (work / f"service_results{at or ''}.csv").write_bytes(content)  # as it came
             text = service_results.text_of(content)
             (work / f"service_results{at or ''}.csv").write_text(text, "utf-8")
             lines += service_results.lines_of(text, batch)

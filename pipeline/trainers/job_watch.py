@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pipeline.llm.job_answers import is_count
 from pipeline.llm.jobbook import BEGUN, CANCELLED, ENDED, FAILED, SUCCEEDED
 from pipeline.trainers.job_orders import batch_size_of
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK, _LONGEST_LOOK = 1.0, 30.0  # seconds between looks: soon while there is news, seldom while there is none
 _LAST_SECOND = 1 << 32
-_STEP = re.compile(r"\bstep (\d+)\s*/\s*(\d+)", re.IGNORECASE)
+_STEP = re.compile(r"\bstep (\d{1,12})\s*/\s*(\d{1,12})(?!\d)", re.IGNORECASE)
 
 
 def followed(order: Order, room: Room, note: Note) -> Note:
@@ -39,7 +40,7 @@ def followed(order: Order, room: Room, note: Note) -> Note:
                     bar.say(f"train: {note.job_id}: {status.replace('_', ' ')}{until(job.estimated_finish)}")
                 room.book.note_events(note, news, step)
                 known |= {str(event.get("id")) for event in news}
-                note = room.book.advance(note, ENDED if is_over(job) else BEGUN, job={**job.to_dict(), "status": _final(job)})
+                note = room.book.advance(note, ENDED if is_over(job) else BEGUN, job={**job.to_dict(warnings=False), "status": _final(job)})
                 if note.state == ENDED:
                     return note
                 time.sleep(wait)
@@ -63,14 +64,14 @@ def shown(news: Sequence[Mapping[str, Any]], bar: JobBar, step: int) -> int:
         said, data = str(event.get("message") or ""), event.get("data")
         told = _STEP.search(said)
         at = data.get("step") if isinstance(data, dict) else None
-        reached = at if isinstance(at, int) else int(told[1]) if told else None
+        reached = at if is_count(at) else int(told[1]) if told else None
         if reached is None:
             level = str(event.get("level") or "info")
             bar.say(f"  {'' if level == 'info' else level + ': '}{said}")
             continue
         total = data.get("total_steps") if isinstance(data, dict) else None
-        if isinstance(total, int) or told:
-            bar.expect(total if isinstance(total, int) else int(told[2]) if told else 0)
+        if is_count(total) or told:
+            bar.expect(total if is_count(total) else int(told[2]) if told else 0)
         loss = data.get("train_loss") if isinstance(data, dict) else None
         bar.step(max(0, reached - step), **({"loss": f"{loss:.3f}"} if isinstance(loss, float) else {}))
         step = max(step, reached)

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from pipeline.trainers.job_orders import Order, Room
 
 
-def tune(order: Order, room: Room, agree: Callable[[], None], measure: Callable[[Path], dict[str, Any]], *, force: bool) -> Made:
+def tune(order: Order, room: Room, agree: Callable[[bool], None], measure: Callable[[Path], dict[str, Any]], *, force: bool) -> Made:
     """Have a model fine-tuned, or go on with that, or find it done; return its folder `models/NAME`.
 
-    `agree` asks the person before money is spent, and raises if they do not want to. `measure` is shown the folder of the finished model,
+    `agree` asks the person before money is spent, and raises if they do not want to; told True, of what was agreed to and perhaps not begun,
+    it looks at the cap alone. `measure` is shown the folder of the finished model,
     and what it returns goes into metrics.json.
 
     Raises EndpointRefused if the service does not take the job, EndpointError if it failed, was cancelled or cannot be spoken to.
@@ -42,9 +43,11 @@ def tune(order: Order, room: Room, agree: Callable[[], None], measure: Callable[
     if done and not (force or (note and note.is_open)):
         return opened(done, already=True)
     if note is None or not begun_before or (force and note.state == FETCHED):
-        agree()
+        agree(False)
         note = room.book.intend(order.key, order.endpoint, order.model)
     else:
+        if note.state == INTENDED:
+            agree(True)
         room.say(f"train: goes on with {note.job_id or 'the job that was agreed to'} at {order.endpoint}, {note.status or 'not begun yet'}")
     try:
         return opened(_brought_to_its_end(order, room, note, measure))
@@ -78,7 +81,7 @@ def _begun(order: Order, room: Room, note: Note) -> Note:
             room.book.give_up(note)
             shutil.rmtree(work, ignore_errors=True)
         raise
-    note = room.book.advance(note, BEGUN, job=job.to_dict())
+    note = room.book.advance(note, BEGUN, job=job.to_dict(warnings=False))
     room.say(f"train: {job.id} is at {order.endpoint}; stop whenever you like, the same command goes on watching")
     return note
 
@@ -119,8 +122,8 @@ def cancelled(desk: Desk, book: JobBook, note: Note) -> tuple[str, bool]:
         book.give_up(note)
         return f"a job for {note.model} at {note.endpoint} was never begun, and is forgotten", False
     if is_over(found):
-        book.advance(note, BEGUN, job=found.to_dict())
+        book.advance(note, BEGUN, job=found.to_dict(warnings=False))
         return f"{found.id} at {note.endpoint} has ended already: {found.status}; run the training again to fetch what it left", False
     job = desk.cancel(found.id)
-    book.advance(note, ENDED if is_over(job) else BEGUN, job=job.to_dict())
+    book.advance(note, ENDED if is_over(job) else BEGUN, job=job.to_dict(warnings=False))
     return f"{job.id} at {note.endpoint}: {job.status}", True

@@ -12,7 +12,7 @@ import binascii
 import csv
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from pipeline.errors import InputError
 from pipeline.trainers.results import TRAINING, VALIDATION
@@ -31,6 +31,7 @@ _NAMES = {
     "validation_mean_token_accuracy": "validation_token_accuracy", "full_valid_loss": "full_validation_loss",
     "full_valid_mean_token_accuracy": "full_validation_token_accuracy",
 }  # fmt: skip
+_STEPS_END = 1 << 53
 _NOT_MEASURED = -1.0
 """Azure's files have it where a step was not validated; no loss and no share is below nothing"""
 
@@ -69,16 +70,23 @@ def lines_of(text: str, batch_size: int | None = None) -> list[Line]:
     `batch_size` (rows a step), where it is known, tells how many examples had been seen; what else the service does not
     say is empty.
 
-    Raises InputError naming the row that is no step.
+    Of a step that comes twice the last word counts. Raises InputError naming the row that is no step, or if the file is no CSV.
     """
-    found = [_line(row, number, batch_size) for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2)]
-    return sorted(found, key=lambda line: line["step"] or 0)
+    found: dict[int, Line] = {}
+    try:
+        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
+            line = _line(row, number, batch_size)
+            step = int(line["step"] or 0)
+            found[step] = found.get(step, {}) | {name: value for name, value in line.items() if value is not None}
+    except csv.Error as error:
+        raise InputError("the result file is no table of steps", str(error), "look at it in the service's own pages") from error
+    return [found[step] for step in sorted(found)]
 
 
 def _line(row: Mapping[str | None, str | None], number: int, batch_size: int | None) -> Line:
     values = {name_of(name): _value(value) for name, value in row.items() if name is not None and isinstance(value, str)}
     step = values.get("step")
-    if step is None or step != int(step):
+    if step is None or step != int(step) or not 0 <= step < _STEPS_END:
         raise InputError("a row of the result file has no step", f"row {number}: {row.get('step')!r}", "look at it in the service's own pages")
     if batch_size and values.get("elapsed_examples") is None:
         values["elapsed_examples"] = int(step) * batch_size
@@ -115,11 +123,15 @@ def from_events(metrics: Iterable[Mapping[str, object]], batch_size: int | None 
     found: dict[int, Line] = {}
     for one in metrics:
         step = one.get("step")
-        if isinstance(step, int | float) and not isinstance(step, bool) and step == int(step):
-            told = {name_of(name): value for name, value in one.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+        if _is_measure(step) and step == int(step) and 0 <= step < _STEPS_END:
+            told = {name_of(name): value for name, value in one.items() if _is_measure(value)}
             examples = {"elapsed_examples": int(step) * batch_size} if batch_size else {}
             found[int(step)] = {**found.get(int(step), {}), **examples, **told, "step": int(step)}
     return [found[step] for step in sorted(found)]
+
+
+def _is_measure(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def last_of(lines: Sequence[Line], *names: str) -> float | None:
