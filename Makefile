@@ -32,7 +32,7 @@ $(VENV)/.finetune: $(VENV)/.installed
 demo: install ## wiki pages → dataset → discriminator → report, on the bundled sample, without a key
 	$(BIN)/python -m pipeline.collect --source sample --data $(RUN)
 	$(BIN)/python -m pipeline.create_qa --import data/sample/qa.csv --data $(RUN)
-	$(BIN)/python -m pipeline.create_qa --model embedded --limit 40 --data $(RUN)
+	$(BIN)/python -m pipeline.create_qa --model embedded --limit 20 --data $(RUN)
 	$(BIN)/python -m pipeline.train --data $(RUN)
 	$(BIN)/python -m pipeline.evaluate --data $(RUN)
 	$(BIN)/python -m pipeline.ask "Who defeated Teddy Riner at the 2020 Summer Olympics?" --data $(RUN)

@@ -11,9 +11,8 @@ Examples
   python -m pipeline.ask "How tall is it?" --context notes.txt
       judge one text instead of searching the run
   python -m pipeline.ask "Who won the javelin?" --qa NAME
-      another QA model words the answer than the embedded one; the sentence that it rests on is shown, and if the model declines, so does ask
-  python -m pipeline.ask "Who won the javelin?" --qa none
-      no model: the sentence that fits best is the answer
+      a QA model words the answer ('embedded': the small one that comes with this); the sentence that it rests on is still shown, and if the
+      model declines, so does ask
   python -m pipeline.ask --classifier NAME "She touched the wall first after two hundred metres."
       the class of a text, and its probability
 
@@ -86,7 +85,6 @@ def _answering(
 
     if base_url and not qa:
         raise InputError("--base-url is for --qa", base_url, "name the endpoint's model with --qa")
-    qa = reader.wanted(qa, run.say)
     folder = _trained(run, discriminator)
     with contextlib.ExitStack() as stack:
         scorer = load_scorer(folder, run.folder.ledger)

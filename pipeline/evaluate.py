@@ -70,13 +70,12 @@ def main(
 
     if base_url and not qa:
         raise InputError("--base-url is for --qa", base_url, "name the endpoint's model with --qa")
-    named, qa = qa, reader.wanted(qa, run.say)
     model_folder = run.folder.require_model(discriminator)
     model = reader.chosen(run.folder, qa, base_url) if qa else None
     asked = asked_of(run, dataset)
     inputs = {**asked.inputs, **hashes("discriminator", model_folder), **({"qa": model.name} if model else {})}
     chosen = {"dataset": asked.name, "discriminator": discriminator, "threshold": threshold, "qa": qa, "base_url": base_url, "seed": seed}
-    run, folder = stage_of(run, name, asked.name, "" if discriminator == "discriminator" else discriminator, named or "")
+    run, folder = stage_of(run, name, asked.name, "" if discriminator == "discriminator" else discriminator, qa or "")
     there = finished(run, folder, inputs, chosen)
     if there:
         return there

@@ -22,7 +22,6 @@ from pipeline.records import SPLITS
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_PREFIX = "PIPELINE"
 EMBEDDED_MODEL = "embedded"
-NO_MODEL = "none"
 USER_AGENT_NAME = "abstention-pipeline"
 RUN_FOLDER = Path("data/run")
 
@@ -289,7 +288,7 @@ discriminator = click.option(
 qa_model = click.option(
     "--qa", callback=_filled, metavar="NAME",
     help=f"Have answers worded by this: '{EMBEDDED_MODEL}', a QA model under models/ (or its folder), or, with --base-url, a model of "
-    f"that endpoint; '{NO_MODEL}': the sentence that fits best.  [default: {EMBEDDED_MODEL}, where it is installed]",
+    f"that endpoint.  [default: the sentence that fits best]",
 )  # fmt: skip
 qa_base_url = click.option("--base-url", metavar="URL", help="An OpenAI-compatible endpoint, ending in /v1, that has the model named by --qa.")
 classifier = click.option(

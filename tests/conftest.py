@@ -47,9 +47,9 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(command: str, *args: object, timeout: float = 240, **env: str) -> Result:
-    """Run `python -m pipeline.COMMAND ARGS` in a process of its own; no model words answers unless a test asks for one: it takes seconds."""
+    """Run `python -m pipeline.COMMAND ARGS` in a process of its own."""
     line = [sys.executable, "-W", "error", "-m", f"pipeline.{command}", *map(str, args)]
-    done = subprocess.run(line, cwd=ROOT, env=environment(**{"PIPELINE_QA": "none", **env}), capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(line, cwd=ROOT, env=environment(**env), capture_output=True, text=True, timeout=timeout, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return Result(done.returncode, done.stdout, done.stderr)
 

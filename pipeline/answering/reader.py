@@ -17,7 +17,7 @@ from pipeline.errors import EndpointError, InputError, RequestRefused
 from pipeline.llm.answering import small_request
 from pipeline.llm.chat import ChatRequest
 from pipeline.records import NO_ANSWER
-from pipeline.settings import EMBEDDED_MODEL, NO_MODEL
+from pipeline.settings import EMBEDDED_MODEL
 from pipeline.text.compare import normalise_answer
 from pipeline.trainers.hosted import address_of, settings_of
 
@@ -89,18 +89,6 @@ def _at_its_service(settings: dict[str, Any], folder: Path) -> tuple[str, Path, 
         raise InputError("that model answers no questions", f"{folder}: {settings.get('target', 'no target')}", "train one with --target qa")
     model, base_url = address_of(settings, folder)
     return model, folder, base_url
-
-
-def wanted(name: str | None, say: Callable[[str], None]) -> str | None:
-    """Return the name of the QA model to ask, or None for none: the one that is named, else the embedded one, if it is here."""
-    from pipeline.llm.embedded import is_here
-
-    if name is not None:
-        return None if name == NO_MODEL else name
-    if is_here():
-        return EMBEDDED_MODEL
-    say("answers are the sentences that fit best: the embedded model, which would word them, is not installed (extra 'embedded')")
-    return None
 
 
 def request_for(model: Chosen, context: str, question: str) -> ChatRequest:

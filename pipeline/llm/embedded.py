@@ -8,7 +8,6 @@ pipeline.fetch_weights` downloads it, pinned and with its hash, and unpacks that
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import secrets
 import subprocess
@@ -56,11 +55,6 @@ def weights_path() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("abstention-pipeline", appauthor=False) / WEIGHTS_NAME
-
-
-def is_here() -> bool:
-    """Tell whether the embedded model can be served: its weights are fetched and what serves it is installed."""
-    return weights_path().is_file() and importlib.util.find_spec("xllamacpp") is not None
 
 
 def require_weights() -> Path:

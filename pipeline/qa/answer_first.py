@@ -26,7 +26,8 @@ FINDABLE_WITHIN = 10
 TRIES = 4
 """candidates that are tried at most for each question that is asked for"""
 QUESTION_TOKENS = 48
-LEAST_P_YES = 0.5
+LEAST_P_YES = 0.9
+"""of 50 rows read one by one 47 % were right at 0.5, 58 % at 0.9, 70 % at 0.95, where a section in three has a row (data/audit/embedded.csv)"""
 
 
 async def answer_first(section: Section, plan: Plan, ask: Ask, search: Search) -> list[Verdict]:
