@@ -22,7 +22,7 @@ from pipeline.llm.chat import ChatReply, ChatRequest, entry_of, reply_of
 from pipeline.llm.job_answers import each_once, event_of, job_of
 from pipeline.llm.job_faults import Instead, refusal_of
 from pipeline.llm.jobbook import BEGUN, ENDED, INTENDED, JobBook
-from pipeline.trainers import results
+from pipeline.trainers import hosted, results
 from pipeline.trainers.hosted import shares
 from pipeline.trainers.job_files import estimate, job_file
 from pipeline.trainers.job_folder import place_of
@@ -331,3 +331,18 @@ def test_a_services_name_for_a_model_takes_no_other_models_place(tmp_path: Path)
     assert [place_of(tmp_path, model, key).name for model, key in asked] == [
         "ft:mine", "ft:mine-2", "ft:mine-3", "foreign-2", "discriminator-2", "etc", "model",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "trusted"), [
+    ("https://api.openai.com/v1", True), ("http://127.0.0.1:8000/v1", True), ("https://mine.example/v1/", True), ("https://evil.example/v1", False),
+    ("http://api.openai.com/v1", False), ("https://api.openai.com.evil.example/v1", False), ("https://api.openai.com@evil.example/v1", False),
+    ("https://mine.example/v1/../x", False), ("https://[bad", False),
+])  # fmt: skip
+def test_a_key_goes_to_no_address_that_a_folder_alone_names(url: str, trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://mine.example/v1")
+    settings = {"model": "ft:m", "base_url": url}
+    if trusted:
+        assert hosted.address_of(settings, tmp_path) == ("ft:m", url)
+    else:
+        with pytest.raises(InputError, match="your key would go to"):
+            hosted.address_of(settings, tmp_path)

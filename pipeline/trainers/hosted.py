@@ -7,8 +7,10 @@ the first tokens were, that is the probability; else the class that it says has 
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pipeline.dataset.formats import chat
 from pipeline.errors import EndpointError, InputError, NotAsked, RequestRefused, StorageError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     Probabilities = npt.NDArray[np.float64]
 
 METHOD = "hosted"
+_HERE = ("127.0.0.1", "localhost", "::1")
 _CLASS_TOKENS = 16
 _LIKELY = 5
 _AT_ONCE, _TIMEOUT = 64, 120.0
@@ -165,12 +168,28 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
 def address_of(settings: dict[str, Any], folder: Path) -> tuple[str, str]:
     """Return what the service calls the model, and the service's address.
 
-    Raises StorageError if the settings lack it.
+    Raises StorageError if the settings lack it, InputError if it is an address that nobody here has named: the key would go there.
     """
     try:
-        return str(settings["model"]), str(settings["base_url"])
+        model, url = str(settings["model"]), str(settings["base_url"])
     except KeyError as error:
         raise StorageError("the model's settings are damaged", f"{folder / 'settings.json'}: no {error}", "train it again") from error
+    if not _is_trusted(url):
+        raise InputError(
+            "the model's folder names an address that your key would go to", f"{folder}: {url}", "if you trust it, set OPENAI_BASE_URL to that address"
+        )
+    return model, url
+
+
+def _is_trusted(url: str) -> bool:
+    """Tell whether a key may go to an address that a folder names: OpenAI's, this machine, or what the environment names."""
+    named = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    at_openai = parts.scheme == "https" and parts.hostname == "api.openai.com" and parts.port in (None, 443)
+    return at_openai or parts.hostname in _HERE or (bool(named) and url.rstrip("/") == named)
 
 
 def open_hosted(settings: dict[str, Any], folder: Path, target: str, ledger: Path | None) -> Hosted:
