@@ -29,7 +29,7 @@ def test_the_adapter_writes_reads_declines_and_judges() -> None:
 
     from pipeline.ledger import Ledger
     from pipeline.llm import answering, prompts
-    from pipeline.llm.chat import ChatRequest
+    from pipeline.llm.chat import ChatReply, ChatRequest
     from pipeline.llm.client import ChatClient
     from pipeline.llm.embedded import SLOTS, serve
 
@@ -39,7 +39,7 @@ def test_the_adapter_writes_reads_declines_and_judges() -> None:
     read = answering.small_request("m", context, "Who opened Northgate Ice Rink in 1987?")
     strange = "Which element did Marie Curie discover in Paris?"
 
-    async def said() -> list[answering.ChatReply]:
+    async def said() -> list[ChatReply]:
         with tempfile.TemporaryDirectory() as place, Ledger(Path(place) / "ledger.sqlite") as ledger, serve() as endpoint:
             client = ChatClient(ledger, "m", endpoint.base_url, endpoint.api_key, SLOTS, 600.0, steady=True)
             async with client:
