@@ -227,8 +227,9 @@ def test_killed_at_each_request_one_job_is_begun_and_each_file_is_sent_once(
 
 
 def begun(service: Service, line: list[str]) -> subprocess.Popen[str]:
-    """A process that watches its job."""
-    process = subprocess.Popen(line, cwd=ROOT, env=environment(OPENAI_API_KEY=KEY), stderr=subprocess.PIPE, text=True)
+    """A process that watches its job, and heeds Ctrl-C even if the tests run in a shell's background, where it is ignored."""
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    process = subprocess.Popen([sys.executable, "-c", heed, *line[1:]], cwd=ROOT, env=environment(OPENAI_API_KEY=KEY), stderr=subprocess.PIPE, text=True)
     while not any("/events" in entry["path"] for entry in service.log):
         assert process.poll() is None
         time.sleep(0.02)

@@ -15,7 +15,7 @@ from pipeline.errors import EndpointError, EndpointRefused, NotAsked, RequestRef
 from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.replies import parse_answer, parse_items
 from pipeline.qa import checks
-from pipeline.qa.answer_first import TRIES
+from pipeline.qa.answer_first import LEAST_P_YES, TRIES
 from pipeline.qa.candidates import candidates
 from pipeline.qa.drafts import Outcome, Plan
 from pipeline.qa.duplicates import marks, same_question
@@ -273,12 +273,14 @@ def of(content: str) -> Section:
     return replace(SECTION, content=content)
 
 
-def asker(*said: Said, asked: list[ChatRequest] | None = None) -> Callable[[ChatRequest], Awaitable[ChatReply]]:
-    """Answer with each of `said` in turn, the last one for ever; an exception is raised."""
+def asker(*said: Said, asked: list[ChatRequest] | None = None, p_yes: float = 1.0) -> Callable[[ChatRequest], Awaitable[ChatReply]]:
+    """Answer with each of `said` in turn, the last one for ever; an exception is raised. Asked to judge, say yes with `p_yes`."""
     left = list(said)
 
     async def ask(request: ChatRequest) -> ChatReply:
         asked.append(request) if asked is not None else None
+        if request.likely:
+            return ChatReply(" yes", 10, 1, 1, from_ledger=False, likely=((" yes", p_yes), (" no", 1 - p_yes)))
         text = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(text, Exception):
             raise text
@@ -424,7 +426,7 @@ def test_an_answer_that_is_not_read_back_fails_the_round_trip() -> None:
     asks = question.removeprefix("How many athletes")
     (kept,) = rows(asks, "84 athletes", style="answer-first", n=1, round_trip=0.6, section=one, small=True)
     assert isinstance(kept, QA)
-    assert (kept.question, kept.answer, kept.round_trip_f1, kept.tokens_in) == (question, "84 athletes", 1.0, 20)
+    assert (kept.question, kept.answer, kept.round_trip_f1, kept.tokens_in) == (question, "84 athletes", 1.0, 30)
     assert reasons(rows(asks, "61 teams", style="answer-first", n=1, round_trip=0.6, section=one, small=True))[0] == "round_trip_failed"
 
 
@@ -441,8 +443,15 @@ def test_what_is_asked_of_the_embedded_model_begins_with_the_section() -> None:
     one = of(ENTERED)
     plan = Plan("m", "answer-first", 1, 0.6, small=True)
     asyncio.run(section_rows(one, plan, asker(" entered the event in Tokyo?", "84 athletes", asked=asked), lambda _q, _k: [one.section_id]))
-    assert len(asked) == 2
-    assert all(request.messages[0][1].startswith(f"{one.context}\n") and request.stop == ("\n",) for request in asked)
+    assert [(request.stop, request.likely > 0) for request in asked] == [(("\n",), False), (("\n",), False), ((), True)]
+    assert all(request.messages[0][1].startswith(f"{one.context}\n") for request in asked)
+
+
+def test_a_question_that_the_embedded_model_itself_doubts_is_no_row() -> None:
+    plan, said = Plan("m", "answer-first", 1, 0.6, small=True), (" entered the event in Tokyo?", "84 athletes")
+    for p_yes, came in ((LEAST_P_YES, "kept"), (LEAST_P_YES - 0.01, "judged_unanswerable")):
+        outcomes = asyncio.run(section_rows(of(ENTERED), plan, asker(*said, p_yes=p_yes), lambda _q, _k: ["sec-1"]))
+        assert reasons(outcomes)[0] == came
 
 
 @pytest.mark.parametrize(("question", "why"), [

@@ -158,6 +158,15 @@ def test_a_stage_that_ran_again_makes_the_later_one_stale(folder: Path) -> None:
     assert why(found, "create_qa") == "sections.parquet is newer"
 
 
+def test_an_evaluation_of_a_model_by_name_is_complete(folder: Path) -> None:
+    """Its input `qa` is what the model is called, and no hash of qa.parquet."""
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    entry = {"inputs": {"qa": "smollm2-135m-tasks-1"}, "outputs": {}, "settings": {}, "counts": {}, "seconds": 1.0}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "evaluate mine": entry}), "utf-8")
+    (stage,) = [one for one in status(folder)["stages"] if one["name"] == "evaluate mine"]
+    assert "qa.parquet is not what it was made of" not in json.dumps(stage)
+
+
 def test_a_new_evaluation_makes_the_report_stale(folder: Path) -> None:
     assert run("report", "--data", folder).code == 0
     assert states(status(folder))["report"] == "complete"

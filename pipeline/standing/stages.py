@@ -21,6 +21,11 @@ _FILES = {"sections": "sections.parquet", "qa": "qa.parquet", "examples": "examp
 """inputs that the manifest names without their file's ending"""
 
 
+def _file_of(stage: str, key: str) -> str | None:
+    """Return the file that an input of a stage is; an evaluation's `qa` is a model's name."""
+    return None if stage.startswith(_EVALUATE) and key == "qa" else _FILES.get(key)
+
+
 def standings(look: Look, report_reads: list[str]) -> list[Standing]:
     """Return the stages in their order, evaluations by name; `report_reads`: the files that a report would read now."""
     found: list[Standing] = []
@@ -51,7 +56,9 @@ def _reasons_to_do_it_again(look: Look, name: str, entry: Mapping[str, Any], inp
     if gone:
         yield f"{_listed(gone)} gone"
     changed = [
-        file for key, digest in of(entry, "inputs").items() if (file := inputs.get(key) or _FILES.get(key)) and look.digests.differs(file, digest)
+        file
+        for key, digest in of(entry, "inputs").items()
+        if (file := inputs.get(key) or _file_of(name, key)) and look.digests.differs(file, digest)
     ]
     if changed:
         yield f"{_listed(changed)} not what it was made of"
