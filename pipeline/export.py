@@ -13,6 +13,8 @@ Examples
       a folder for datasets.load_dataset with its card: ready to be published
 
 What becomes of a row
+  qa, rejected and examples have their section's title, heading, url and revision_id beside its id; those are empty where the run has no such
+  section (a rejected row has title and heading of its own). The rest is as the run's own table has it.
   csv       a text that a spreadsheet would run (it begins with = + - @, a tab or a line end) gets a leading apostrophe, and so does one that
             has apostrophes before such a sign; take one away from those and you have the text back. A negative number is left alone. Nothing
             (null) and an empty text are both an empty cell.
@@ -134,10 +136,10 @@ def _write(run: Run, table: Table, form: str, path: Path, rows: Iterable[Any], *
     if form == "excel":
         from pipeline.exporting.spreadsheets import write_workbook
 
-        made = write_workbook(path, table.name, table.record, rows, _sources(run))
+        made = write_workbook(path, table.name, table.exported, rows, _sources(run))
         return {"rows_cut": made.cut, "sheets": made.sheets}
     if form == "csv":
-        write_csv(path, table.record, rows, bom=bom)
+        write_csv(path, table.exported, rows, bom=bom)
     else:
         write_jsonl(path, map(asdict, rows))
     return {}

@@ -16,6 +16,7 @@ from typing import Any
 import openpyxl
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, environment, run
@@ -28,6 +29,7 @@ from pipeline.records import DroppedExample, DroppedSection, Example
 from pipeline.run_folder import RunFolder
 from pipeline.store import read_rows, write_csv
 
+PLACE = ("title", "heading", "url", "revision_id")
 TABLES = ("sections", "pages", "qa", "rejected", "examples")
 ODD_TEXT = st.text(st.sampled_from("=+-@\t\r\n'\"; ,\0\x1b_x0041_ﬀ＝－a1.🏅\ufffe\uffff"), max_size=12) | st.text(max_size=8)
 
@@ -61,9 +63,19 @@ def plain(cell: str) -> str:
     return cell[1:] if re.match(r"'+[=+\-@\t\r\n＝＋－＠]", cell) and not re.fullmatch(r"'+-\d+([.,]\d+)?", cell) else cell
 
 
+def rows_with_places(folder: Path, what: str) -> list[dict[str, Any]]:
+    """A table's rows, and beside each what sections.parquet says of its section."""
+    rows: list[dict[str, Any]] = pq.read_table(folder / f"{what}.parquet").to_pylist()
+    if what in ("sections", "pages"):
+        return rows
+    sections = {section["section_id"]: section for section in pq.read_table(folder / "sections.parquet").to_pylist()}
+    of = [sections[row["context_section_id" if what == "examples" else "section_id"]] for row in rows]
+    return [{**row, **{name: section[name] for name in PLACE}} for row, section in zip(rows, of, strict=True)]
+
+
 @pytest.mark.parametrize("what", TABLES)
 def test_every_row_comes_out_in_every_format_as_other_programs_read_it(what: str, folder: Path) -> None:
-    rows = pq.read_table(folder / f"{what}.parquet").to_pylist()
+    rows = rows_with_places(folder, what)
     counts, path = exported(folder, what, "csv")
     assert counts["rows"] == counts["rows_read"] == len(rows)
     with path.open(encoding="utf-8", newline="") as file:
@@ -79,13 +91,29 @@ def test_every_row_comes_out_in_every_format_as_other_programs_read_it(what: str
     ]
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_the_place_of_a_section_that_the_run_does_not_have_is_empty(form: str, folder: Path) -> None:
+    sections = pq.read_table(folder / "sections.parquet")
+    gone = pq.read_table(folder / "qa.parquet")["section_id"][0].as_py()
+    pq.write_table(sections.filter(pc.not_equal(sections["section_id"], gone)), folder / "sections.parquet")
+    _, path = exported(folder, "qa", form)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file)) if form == "csv" else [json.loads(line) for line in file]
+    without = [row for row in rows if not row["title"]]
+    assert {row["section_id"] for row in without} == {gone}
+    assert {row[name] for row in without for name in PLACE} == ({""} if form == "csv" else {"", None})
+    (folder / "sections.parquet").unlink()
+    _, path = exported(folder, "qa", "jsonl", "--force")
+    assert {json.loads(line)["url"] for line in path.read_text("utf-8").splitlines()} == {""}
+
+
 def test_sections_and_questions_load_as_datasets_with_their_licence(folder: Path, tmp_path: Path) -> None:
     from datasets import load_dataset
 
     for what in ("sections", "qa", "pages"):
         _, path = exported(folder, what, "datasets")
         loaded = load_dataset(str(path), cache_dir=str(tmp_path / "cache"))
-        assert loaded["train"].to_list() == pq.read_table(folder / f"{what}.parquet").to_pylist()
+        assert loaded["train"].to_list() == rows_with_places(folder, what)
         assert 'license: "cc0-1.0"' in (path / "README.md").read_text("utf-8")
         assert (path / "ATTRIBUTION.md").read_bytes() == (folder / "ATTRIBUTION.md").read_bytes()
 
@@ -320,5 +348,8 @@ def test_an_export_goes_on_while_a_command_works_in_the_folder_and_waits_for_nob
 
 def test_what_is_exported_is_what_the_program_itself_reads(folder: Path) -> None:
     _, path = exported(folder, "examples", "jsonl")
-    read = [Example(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    names = [column.name for column in fields(Example)]
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [list(row) for row in rows] == [[*names, *PLACE]] * len(rows)
+    read = [Example(**{name: row[name] for name in names}) for row in rows]
     assert read == read_rows(RunFolder(folder).examples, Example)

@@ -78,7 +78,7 @@ def copy_examples(folder: RunFolder, size: int, into: Path) -> int:
 
 def write_table(table: Table, rows: Iterable[Any], size: int, folder: RunFolder, sources: Iterable[str], into: Path) -> None:
     """Write a table as one split, called train as `datasets` calls what is not split, with a card and the sources."""
-    write_rows(into / "data" / "train.parquet", table.record, rows)
+    write_rows(into / "data" / "train.parquet", table.exported, rows)
     write_text(into / CARD, _card(table, size, folder))
     write_text(into / SOURCES, "\n".join(sources) + "\n")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
+from pipeline.exporting.places import PLACED, with_places
 from pipeline.records import QA, SPLITS, Example, Page, RejectedQA, Section
 from pipeline.store import rows_in
 
@@ -26,13 +27,19 @@ _OF = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a run: its name, the stage that makes it, what a row of it is, what it holds, and its file."""
+    """A table of a run: its name, the stage that makes it, what a row of it is, what it holds, its file, and the file of its sections."""
 
     name: str
     stage: str
     record: type
     about: str
     path: Path
+    sections: Path
+
+    @property
+    def exported(self) -> type:
+        """What a row is in an export: with its section's place where the run's own file has the section's id alone."""
+        return PLACED.get(self.record, self.record)
 
 
 def table_named(folder: RunFolder, name: str) -> Table:
@@ -41,7 +48,7 @@ def table_named(folder: RunFolder, name: str) -> Table:
     Raises InputError if its file is not in the run folder.
     """
     stage, record, about = _OF[name]
-    table = Table(name, stage, record, about, folder.root / f"{name}.parquet")
+    table = Table(name, stage, record, about, folder.root / f"{name}.parquet", folder.sections)
     if not table.path.is_file():
         raise InputError(f"this run folder has no {table.path.name}", folder.root, f"run `{folder.command(stage)}` first")
     return table
@@ -62,10 +69,17 @@ def size_of(table: Table) -> int:
 
 
 def rows_of(table: Table) -> Iterator[Any]:
-    """Yield a table's rows in the file's order. What sections and questions from elsewhere lack is derived, as everywhere.
+    """Yield a table's rows in the file's order, each a `table.exported`.
+
+    What sections and questions from elsewhere lack is derived, as everywhere.
 
     Raises InputError naming file, row and column; StorageError if the file is damaged.
     """
+    rows = _read(table)
+    return with_places(rows, table.record, table.sections) if table.record in PLACED else rows
+
+
+def _read(table: Table) -> Iterator[Any]:
     from pipeline.sources.given import each_qa, each_section
     from pipeline.store import read_columns
 
