@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -67,11 +68,12 @@ def main(
     if classifier:
         return _classify(run, classifier, question)
     with _answering(run, context_file, discriminator, threshold, candidates, max_tokens, qa, base_url) as answer:
+        notices = _notices(run, discriminator)
         if question is None:
-            return _converse(run, answer)
+            return _converse(run, answer, notices)
         found = answer(question)
     counts = {"candidates": len(found.candidates), "answered": int(bool(found.text))}
-    return cli.Outcome(counts, run.folder.root, (), result=tuple(_said(found)), facts=_facts(found))
+    return cli.Outcome(counts, run.folder.root, (), result=tuple(_said(found)), facts={**_facts(found), "notices": notices})
 
 
 @contextlib.contextmanager
@@ -113,6 +115,23 @@ def _trained(run: Run, discriminator: str) -> Path:
     return folder
 
 
+def _notices(run: Run, discriminator: str) -> list[str]:
+    """Say, and return, what is to be known of the discriminator before its answers are believed."""
+    from pipeline.measuring.provenance import unmeasured
+
+    why = unmeasured(run, run.folder.model(discriminator))
+    if not why:
+        return []
+    measure = run.folder.command(
+        "evaluate", "--dataset", "FILE", *(() if discriminator == "discriminator" else ("--discriminator", shlex.quote(discriminator)))
+    )
+    notice = (
+        f"the discriminator was never measured – {discriminator}: {why} – take its answers with doubt; `{measure}` measures it on questions of yours"
+    )
+    run.say(f"ask: {notice}")
+    return [notice]
+
+
 def _given(path: Path) -> Section:
     """Return a text file as a section of its own."""
     try:
@@ -139,7 +158,7 @@ def _search(run: Run, sections: list[Section], encoder: Any) -> Any:
     return Search.over(sections, run.folder.search, encoder, functools.partial(run.progress, what="sections for the search, once", unit="section"))
 
 
-def _converse(run: Run, answer: Callable[[str], Answer]) -> cli.Outcome:
+def _converse(run: Run, answer: Callable[[str], Answer], notices: list[str]) -> cli.Outcome:
     """Answer questions as they come, from a person or a pipe, until there are no more; one that fails ends nothing."""
     counts = {"asked": 0, "answered": 0}
     failure: PipelineError | None = None
@@ -161,7 +180,7 @@ def _converse(run: Run, answer: Callable[[str], Answer]) -> cli.Outcome:
         run.say(f"  {seconds:.2f} s")
         if run.as_json:
             click.echo(cli.as_json({**_facts(found), "seconds": round(seconds, 3)}))
-    return cli.Outcome(counts, run.folder.root, failure=failure)
+    return cli.Outcome(counts, run.folder.root, failure=failure, facts={"notices": notices})
 
 
 def _questions(run: Run) -> Iterator[str]:

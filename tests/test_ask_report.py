@@ -48,6 +48,25 @@ def test_a_context_of_ones_own_is_judged_without_a_search(trained: Path, tmp_pat
     assert len(result.json["candidates"]) == 1
 
 
+def test_a_discriminator_that_nothing_has_measured_is_named_until_an_evaluation_has(trained: Path, tmp_path: Path) -> None:
+    folder, notice = tmp_path / "run", "never measured"
+    for command in (("collect", "--source", "sample", "--max-pages", "3"), ("create_qa", "--import", "data/sample/qa.csv"), ("train",)):
+        assert run(*command, "--data", folder).code == 0
+    (tmp_path / "note.txt").write_text("The lighthouse is 46 metres tall.", "utf-8")
+    asked = ("ask", "How tall is it?", "--context", tmp_path / "note.txt", "--json", "--data")
+    found = run(*asked, folder)
+    assert found.err.count(notice) == 1
+    assert [notice in said for said in found.json["notices"]] == [True]
+    assert "--dataset FILE" in found.err
+    measured = run(*asked, trained)
+    assert measured.json["notices"] == []
+    assert notice not in measured.err
+    rows = [{"context": c, "question": q, "answers": ["46 metres"][:n], "answerable": bool(n)} for c, q, n in (("It is 46 metres tall.", "How tall?", 1), ("It is blue.", "How tall?", 0))]  # fmt: skip
+    (tmp_path / "mine.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    assert run("evaluate", "--dataset", tmp_path / "mine.jsonl", "--data", folder).code == 0
+    assert run(*asked, folder).json["notices"] == []
+
+
 def test_an_empty_question_or_context_is_a_sentence(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n", "utf-8")
     for args in (("  ",), ("Who?", "--context", tmp_path / "empty.txt"), ("Who?", "--context", tmp_path / "none.txt")):

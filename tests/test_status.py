@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Result, environment, run
@@ -165,6 +166,14 @@ def test_an_evaluation_of_a_model_by_name_is_complete(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({**manifest, "evaluate mine": entry}), "utf-8")
     (stage,) = [one for one in status(folder)["stages"] if one["name"] == "evaluate mine"]
     assert "qa.parquet is not what it was made of" not in json.dumps(stage)
+
+
+def test_without_a_test_split_it_says_what_is_missing_and_names_no_evaluation_that_must_fail(folder: Path) -> None:
+    examples = pq.read_table(folder / "examples.parquet")
+    pq.write_table(examples.filter(pc.not_equal(examples["split"], "test")), folder / "examples.parquet")
+    found = status(folder)
+    assert "the test split has no row" in why(found, "evaluate")
+    assert "pipeline.report" in found["next"]["command"]
 
 
 def test_a_new_evaluation_makes_the_report_stale(folder: Path) -> None:

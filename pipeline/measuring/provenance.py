@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pipeline.standing.files import of
 from pipeline.store import sha256_of
 from pipeline.trainers.seen import seen_of
 
@@ -43,6 +44,24 @@ def known_rows(run: Run, models: Sequence[Path], rows: Sequence[Row], digest: st
 def metrics_of(folder: Path) -> dict[str, Any]:
     """Return what a model's training measured; nothing where the folder does not tell."""
     return _read(folder / "metrics.json")
+
+
+def unmeasured(run: Run, discriminator: Path) -> str:
+    """Return why nobody knows how good a discriminator is: neither its training nor an evaluation of this run has measured it.
+
+    An empty text where one has.
+    """
+    measured = metrics_of(discriminator)
+    if of(of(of(measured, "test"), "discriminator"), "all").get("auroc") is not None or _is_evaluated(run, discriminator):
+        return ""
+    return str(measured.get("not_measured") or "its training had no test rows with both an answerable question and a negative")
+
+
+def _is_evaluated(run: Run, discriminator: Path) -> bool:
+    """Tell whether an evaluation of this run has judged the discriminator as it is now."""
+    made_of = hashes("discriminator", discriminator).items()
+    entries = [entry for name, entry in run.folder.stages().items() if name.startswith("evaluate ")]
+    return any(of(entry, "settings").get("discriminator") == discriminator.name and made_of <= of(entry, "inputs").items() for entry in entries)
 
 
 def threshold_chosen_on(folder: Path) -> str:

@@ -162,6 +162,20 @@ def _files(root: Path) -> Iterator[tuple[str, int]]:
                     yield name, entry.stat(follow_symlinks=False).st_size
 
 
+def has_split(path: Path, split: str) -> bool | None:
+    """Tell whether a file of examples has a row of this split; None where that cannot be told."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        return None
+    try:
+        with pq.ParquetFile(path) as file:
+            return any(split in batch.column(0).to_pylist() for batch in file.iter_batches(columns=["split"]))
+    except (OSError, pa.ArrowException, IndexError):
+        return None
+
+
 def half_written(root: Path) -> list[str]:
     """Return the files, under the names that they were to have, of which a killed command left a part."""
     return sorted({match[1] for path in root.glob(".*") if path.is_file() and (match := _HALF.fullmatch(path.name))})

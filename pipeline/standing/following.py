@@ -63,7 +63,7 @@ def following(folder: RunFolder, stages: Sequence[Standing], inputs: Mapping[str
     evaluations = [stage for stage in stages if stage.name.startswith("evaluate ")]
     again = next((stage for stage in [*evaluations, by_name["report"]] if stage.state in AGAIN and stage.settings), None)
     has_discriminator = folder.discriminator.is_dir()
-    if not evaluations and has_discriminator:
+    if not evaluations and has_discriminator and not by_name["evaluate"].why:
         return Next(folder.command("evaluate"), needs=BYTES_OF_A_PAGE_TO_LOOK_AT)
     if again:
         return _again(folder, again, stages, inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.standing.files import of, written_at
+from pipeline.standing.files import has_split, of, written_at
 from pipeline.standing.look import ABSENT, COMPLETE, EDITED, INTERRUPTED, RUNNING, STALE, Standing
 from pipeline.standing.models import headline_of
 from pipeline.standing.unfinished import UNFINISHED
@@ -31,7 +31,7 @@ def standings(look: Look, report_reads: list[str]) -> list[Standing]:
     found: list[Standing] = []
     for name, told in UNFINISHED.items():
         found.append(_with_what_came_before(_stage(look, name) or told(look), found))
-    found += _evaluations(look) or [Standing("evaluate", ABSENT)]
+    found += _evaluations(look) or [Standing("evaluate", ABSENT, _nothing_to_evaluate(look))]
     return [_running(look, stage) for stage in [*found, _report(look, report_reads)]]
 
 
@@ -56,9 +56,7 @@ def _reasons_to_do_it_again(look: Look, name: str, entry: Mapping[str, Any], inp
     if gone:
         yield f"{_listed(gone)} gone"
     changed = [
-        file
-        for key, digest in of(entry, "inputs").items()
-        if (file := inputs.get(key) or _file_of(name, key)) and look.digests.differs(file, digest)
+        file for key, digest in of(entry, "inputs").items() if (file := inputs.get(key) or _file_of(name, key)) and look.digests.differs(file, digest)
     ]
     if changed:
         yield f"{_listed(changed)} not what it was made of"
@@ -95,6 +93,13 @@ def _evaluations(look: Look) -> list[Standing]:
     made = {name.removeprefix(_EVALUATE) for name in look.manifest.stages if name.startswith(_EVALUATE)}
     there = {path.parent.name for path in folder.root.glob("evaluation/*/metrics.json")}
     return [_evaluation(look, name) for name in sorted(made | there)]
+
+
+def _nothing_to_evaluate(look: Look) -> str:
+    """Return what `evaluate` lacks; an empty text where it lacks nothing."""
+    if has_split(look.folder.examples, "test") is not False:
+        return ""
+    return "the test split has no row: collect more pages and ask about them, or name a file with --dataset"
 
 
 def _evaluation(look: Look, name: str) -> Standing:
