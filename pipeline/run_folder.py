@@ -163,6 +163,8 @@ class RunFolder:
 
         Raises StorageError if manifest.json is not what this program wrote.
         """
+        if self.manifest.exists() and not self.manifest.is_file():  # a pipe would be waited for without end
+            raise StorageError("the manifest is no file", self.manifest, "move it away and run the stages again")
         try:
             stages = json.loads(self.manifest.read_text("utf-8"))
         except FileNotFoundError:

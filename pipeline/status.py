@@ -18,7 +18,8 @@ States of a stage
   absent        not begun
 
 It reads and never writes, and takes no lock: a command at work is not disturbed. Files are told apart by their hashes, above 64 MB together by
-their dates. Ages are those of the files. Money is by the shipped prices, for all replies of the ledger.
+their dates. Ages are those of the files. Money is by the shipped prices, for all replies of the ledger. A fine-tuning job at a service that has
+not ended is shown as it was last heard of; the service is not asked. What cannot be read is named with the reason, and the rest is told.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,10 +22,14 @@ import pytest
 from conftest import ROOT, Result, environment, run
 
 from pipeline.ledger import Entry, Ledger
+from pipeline.llm.jobbook import BEGUN, ENDED, JobBook
 from pipeline.sources.fetched import FetchedPages
 from pipeline.standing.following import Next
 from pipeline.standing.replies import read_replies
 from pipeline.standing.told import age, disk_lines, reply_lines, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOLD = (
     "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
@@ -307,6 +311,51 @@ def test_whatever_is_damaged_is_told_and_the_rest_with_it(name: str, content: by
     assert result.code == 0
     assert said in result.out
     assert "next: python -m pipeline." in result.out
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("manifest.json", "the manifest is no file"), ("examples.parquet", "examples.parquet is no file"), ("models/discriminator/metrics.json", "metrics.json")],
+)  # fmt: skip
+def test_a_pipe_or_a_folder_in_place_of_a_file_neither_holds_it_up_nor_ends_it(
+    name: str, said: str, make: Callable[[Path], None], folder: Path
+) -> None:
+    (folder / name).unlink()
+    make(folder / name)
+    result = run("status", "--data", folder, timeout=120)
+    assert (result.code, result.err) == (0, "")
+    assert said in result.out
+    assert "next: python -m pipeline." in result.out
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("name", "stage"), [("sections", "collect"), ("qa", "create_qa"), ("rejected", "create_qa"), ("examples", "train")])
+def test_a_table_that_cannot_be_read_is_named_with_the_reason_in_its_stages_line(name: str, stage: str, known: bool, folder: Path) -> None:
+    """A link to a process's own memory stands in for a bad disk: it opens, and reading it is an error, for root too."""
+    (folder / f"{name}.parquet").unlink()
+    (folder / f"{name}.parquet").symlink_to("/proc/self/mem")
+    if not known:
+        (folder / "manifest.json").unlink()
+    found = status(folder)
+    assert f"{name}.parquet cannot be read: " in why(found, stage)
+    assert len(found["stages"]) == 5
+
+
+def test_a_fine_tuning_job_that_is_under_way_is_shown_as_it_was_last_heard_of(folder: Path) -> None:
+    with Ledger(folder / "ledger.sqlite") as ledger:
+        book = JobBook(ledger)
+        running = book.intend("a", "https://service.example/v1", "gpt-4.1-mini")
+        running = book.advance(running, BEGUN, job={"id": "ftjob-1", "status": "running"})
+        book.note_events(running, [], 12)
+        book.advance(book.intend("b", "https://service.example/v1", "gpt-4.1-mini"), ENDED, job={"id": "ftjob-2", "status": "succeeded"})
+        book.intend("c", "https://service.example/v1", "gpt-4.1-nano")
+    before = contents(folder)
+    (line, meant) = [line for line in run("status", "--data", folder).out.splitlines() if "fine-tuning job" in line]
+    assert "ftjob-1 of gpt-4.1-mini at https://service.example/v1: running, step 12" in line
+    assert "of gpt-4.1-nano" in meant
+    assert [job["job_id"] for job in status(folder)["replies"]["jobs"]] == ["ftjob-1", ""]
+    assert contents(folder) == before
 
 
 def test_only_a_terminal_gets_colours_and_names_of_strangers_command_none(folder: Path) -> None:

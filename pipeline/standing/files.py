@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.errors import StorageError
-from pipeline.store import sha256_of
+from pipeline.store import rows_in, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,11 +62,8 @@ def read_manifest(folder: RunFolder) -> Manifest:
 
 def _of_a_newer_form(path: Path) -> Manifest | None:
     """Return what can be understood of a manifest that names its version, as no manifest up to this version does."""
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(raw, dict) or not isinstance(raw.get("version"), int | str):
+    raw = read_object(path)
+    if not isinstance(raw.get("version"), int | str):
         return None
     notice = f"manifest.json is of a newer form (version {raw['version']}) than this program knows ({__version__}): which stages were finished is not known"
     return Manifest({}, (notice,))
@@ -89,7 +86,9 @@ def number(counts: Mapping[str, Any], name: str) -> int | None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return a file's JSON object; an empty one where it is damaged or not there."""
+    """Return a file's JSON object; an empty one where it is damaged, no file (a pipe would be waited for), or not there."""
+    if not path.is_file():
+        return {}
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -124,7 +123,10 @@ class Digests:
         if size > self.room:
             return None
         self.room -= size
-        return sha256_of(path)
+        try:
+            return sha256_of(path)
+        except OSError:  # `unread` says why
+            return ""
 
 
 def written_at(path: Path) -> float | None:
@@ -160,6 +162,24 @@ def _files(root: Path) -> Iterator[tuple[str, int]]:
             elif entry.is_file(follow_symlinks=False):
                 with suppress(OSError):
                     yield name, entry.stat(follow_symlinks=False).st_size
+
+
+def unread(path: Path) -> str:
+    """Return why what is there cannot be read; an empty text where it can, or nothing is there."""
+    if not path.exists():
+        return ""
+    if not path.is_file():
+        return f"{path.name} is no file"
+    try:
+        if path.suffix == ".parquet":
+            rows_in(path)
+        else:
+            sha256_of(path)
+    except OSError as error:
+        return f"{path.name} cannot be read: {error.strerror}"
+    except StorageError as error:
+        return f"{path.name} cannot be read: {error.value.removeprefix(f'{path}: ')}"
+    return ""
 
 
 def has_split(path: Path, split: str) -> bool | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pipeline.llm.budget import price_of
 from pipeline.llm.embedded import MODEL_NAME
+from pipeline.llm.jobbook import BEGUN, INTENDED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,21 @@ class OfModel:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A fine-tuning job at a service that has not ended, as far as the ledger knows: nobody is asked."""
+
+    job_id: str
+    """empty: it was meant, and the service has not said that it took it"""
+    service: str
+    model: str
+    """the base that it fine-tunes"""
+    status: str
+    """what the service last called its state"""
+    step: int
+    """the last step that was shown"""
+
+
+@dataclass(frozen=True, slots=True)
 class Replies:
     """What a ledger holds."""
 
@@ -53,6 +69,8 @@ class Replies:
     """replies that came after the moment asked about"""
     on_their_way: int = 0
     """requests in batches whose replies have not come"""
+    jobs: tuple[OpenJob, ...] = ()
+    """fine-tuning jobs at a service that have not ended, the oldest first"""
     fault: str = ""
     """why the ledger could not be read"""
 
@@ -65,9 +83,10 @@ def read_replies(path: Path, since: float | None, most_summed: int = MOST_SUMMED
         with closing(_opened(path)) as database:
             count = int(database.execute("SELECT count(*) FROM replies").fetchone()[0])
             on_their_way = _on_their_way(database)
+            jobs = _open_jobs(database)
             if path.stat().st_size > most_summed:
-                return Replies(count, on_their_way=on_their_way)
-            return _summed(database, count, on_their_way, since)
+                return Replies(count, on_their_way=on_their_way, jobs=jobs)
+            return replace(_summed(database, count, on_their_way, since), jobs=jobs)
     except sqlite3.DatabaseError as error:
         return Replies(fault=f"{path.name} cannot be read: {error}")
 
@@ -102,6 +121,13 @@ def _later(database: sqlite3.Connection, since: float | None) -> int:
     # the ledger has whole seconds: a reply of the same second counts as earlier
     query = "SELECT count(*) FROM replies WHERE created_at > strftime('%Y-%m-%dT%H:%M:%S', ?, 'unixepoch') || '+00:00'"
     return int(database.execute(query, (int(since),)).fetchone()[0])
+
+
+def _open_jobs(database: sqlite3.Connection) -> tuple[OpenJob, ...]:
+    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'tuning_jobs'").fetchone():
+        return ()
+    query = "SELECT job_id, endpoint, model, status, step FROM tuning_jobs WHERE state IN (?, ?) ORDER BY intended_at, key"
+    return tuple(OpenJob(*row) for row in database.execute(query, (INTENDED, BEGUN)))
 
 
 def _on_their_way(database: sqlite3.Connection) -> int:

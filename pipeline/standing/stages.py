@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.standing.files import has_split, of, written_at
+from pipeline.standing.files import has_split, of, unread, written_at
 from pipeline.standing.look import ABSENT, COMPLETE, EDITED, INTERRUPTED, RUNNING, STALE, Standing
 from pipeline.standing.models import headline_of
 from pipeline.standing.unfinished import UNFINISHED
@@ -52,6 +52,13 @@ def _told(look: Look, name: str, entry: Mapping[str, Any], main: Path, inputs: M
 
 
 def _reasons_to_do_it_again(look: Look, name: str, entry: Mapping[str, Any], inputs: Mapping[str, str]) -> Iterator[str]:
+    touched = {
+        **of(entry, "outputs"),
+        **{file: digest for key, digest in of(entry, "inputs").items() if (file := inputs.get(key) or _file_of(name, key))},
+    }
+    unreadable = [why for file, digest in touched.items() if look.digests.differs(file, digest) and (why := unread(look.folder.root / file))]
+    if unreadable:
+        yield "; ".join(unreadable[:2])
     gone = [file for file, digest in of(entry, "outputs").items() if look.digests.differs(file, digest) == "gone"]
     if gone:
         yield f"{_listed(gone)} gone"

@@ -144,6 +144,9 @@ def reply_lines(replies: Replies) -> Iterator[Line]:
         yield ((f"  {replies.later:,} came after qa.parquet: by train --verify model, evaluate --qa, or a create_qa that was stopped", ""),)
     if replies.on_their_way:
         yield ((f"  {replies.on_their_way:,} requests are in batches on their way", "cyan"),)
+    for job in replies.jobs:
+        how = f"{job.status or 'begun'}{f', step {job.step}' if job.step else ''}, as last heard" if job.job_id else "meant, not known to be begun"
+        yield ((f"  fine-tuning job {job.job_id or '(no id yet)'} of {job.model} at {job.service}: {how}; the train command that began it goes on", "cyan"),)  # fmt: skip
 
 
 def disk_lines(parts: Mapping[str, int], free: int, then: Next | None) -> Iterator[Line]:

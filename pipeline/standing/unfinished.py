@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pipeline.errors import PipelineError
-from pipeline.standing.files import written_at
+from pipeline.standing.files import unread, written_at
 from pipeline.standing.look import ABSENT, FOREIGN, INTERRUPTED, STALE, Look, Standing
 
 if TYPE_CHECKING:
@@ -25,10 +25,14 @@ def _collect(look: Look) -> Standing:
     at, fetched = written_at(folder.sections), _fetched(folder.crawl)
     if at is None and fetched is None:
         return Standing("collect", ABSENT)
-    counts = {"sections": _rows(folder.sections)} if at is not None else {}
+    n = _rows(folder.sections)
+    counts = {} if n is None else {"sections": n}
     if fetched is None:
-        return Standing("collect", FOREIGN, "sections.parquet came from elsewhere, or from a collect that met a fault", at, counts)
-    return Standing("collect", INTERRUPTED, f"{fetched} pages are fetched and kept" if fetched >= 0 else "crawl.sqlite cannot be read", at, counts)
+        return Standing(
+            "collect", FOREIGN, _with_faults("sections.parquet came from elsewhere, or from a collect that met a fault", folder.sections), at, counts
+        )
+    so_far = f"{fetched} pages are fetched and kept" if fetched >= 0 else "crawl.sqlite cannot be read"
+    return Standing("collect", INTERRUPTED, _with_faults(so_far, folder.sections), at, counts)
 
 
 def _fetched(crawl: Path) -> int | None:
@@ -60,7 +64,7 @@ def _create_qa(look: Look) -> Standing:
     elif not folder.rejected.is_file():
         state, why = FOREIGN, "qa.parquet came from elsewhere"
     counts = {"kept": _rows(folder.qa), "rejected": _rows(folder.rejected), "rejected_by_reason": by_reason}
-    return Standing("create_qa", state, why, at, {name: n for name, n in counts.items() if n is not None})
+    return Standing("create_qa", state, _with_faults(why, folder.qa, folder.rejected), at, {name: n for name, n in counts.items() if n is not None})
 
 
 def _train(look: Look) -> Standing:
@@ -77,12 +81,16 @@ def _train(look: Look) -> Standing:
     elif not folder.dropped_examples.is_file():
         state, why = FOREIGN, "examples.parquet came from elsewhere"
     rows = _rows(folder.examples)
-    return Standing("train", state, why, at, {} if rows is None else {"examples": rows})
+    return Standing("train", state, _with_faults(why, folder.examples), at, {} if rows is None else {"examples": rows})
 
 
 def _is_later(path: Path, at: float) -> bool:
     found = written_at(path)
     return found is not None and found > at
+
+
+def _with_faults(why: str, *tables: Path) -> str:
+    return "; ".join(filter(None, (why, *map(unread, tables))))
 
 
 def _rows(path: Path) -> int | None:
@@ -100,6 +108,8 @@ def _reasons_in(path: Path) -> dict[str, int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file():
+        return {}
     try:
         with pq.ParquetFile(path) as file:
             found = file.read(columns=["reason"]).column("reason").to_pylist()
