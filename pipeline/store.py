@@ -216,6 +216,10 @@ def rows_in(path: Path) -> int:
 
 def _columns_of(path: Path, found: pa.Schema, record: type, required: Collection[str]) -> list[pa.Field]:
     """Return those of a record's columns that a file has; a required one that it lacks, or one of another type, is an error."""
+    missing = [name for name in required if name not in found.names]
+    if missing:
+        what = "a column is missing" if len(missing) == 1 else "columns are missing"
+        raise InputError(what, f"{path}: {', '.join(missing)}", "run the stage that writes it again with --force")
     there = []
     for column in _schema(record):
         if column.name in found.names:
@@ -223,8 +227,6 @@ def _columns_of(path: Path, found: pa.Schema, record: type, required: Collection
             if not _fits(kind, column.type):
                 raise InputError("a column has the wrong type", f"{path}: {column.name} is {kind}", f"make it {column.type}")
             there.append(column)
-        elif column.name in required:
-            raise InputError("a column is missing", f"{path}: {column.name}", "run the stage that writes it again with --force")
     return there
 
 

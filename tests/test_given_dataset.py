@@ -122,6 +122,12 @@ def test_a_fault_is_a_sentence_with_file_and_place(tmp_path: Path, rows: list[ob
     assert str(path) in str(error.value)
 
 
+def test_what_a_row_lacks_is_named_all_at_once(tmp_path: Path) -> None:
+    path = lines(tmp_path / "mine.jsonl", {"text": "a", "question": "b", "answers": []})
+    with pytest.raises(InputError, match="row 1: context, answerable"):
+        read_dataset(path)
+
+
 def test_a_file_that_is_cut_off_missing_or_no_text_is_a_sentence(tmp_path: Path) -> None:
     packed = gzip.compress(json.dumps(SQUAD).encode())
     (tmp_path / "cut.gz").write_bytes(packed[: len(packed) // 2])

@@ -144,7 +144,7 @@ def test_a_csv_plain_packed_or_with_a_bom_gives_texts_as_they_stand(tmp_path: Pa
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "empty"), (b"title,content\na,b\n", "heading"), (HEADER + b"a,b,\xff\n", "not UTF-8"), (HEADER + b'a,b,"c\n', "not a well-formed CSV"),
+        (b"", "empty"), (b"title,content\na,b\n", "heading"), (b"page,text\na,b\n", "title, heading, content (found: page, text)"), (HEADER + b"a,b,\xff\n", "not UTF-8"), (HEADER + b'a,b,"c\n', "not a well-formed CSV"),
         (gzip.compress(HEADER)[:-9], "damaged or cut off"), (HEADER + b"a,b,c,d\n", "not a well-formed CSV"),
     ],
 )  # fmt: skip

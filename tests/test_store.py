@@ -92,6 +92,13 @@ def test_a_missing_column_is_an_error_that_names_file_and_column(tmp_path: Path)
     assert "context_section_id" in str(error.value)
 
 
+def test_columns_that_are_missing_are_named_all_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "dropped.parquet"
+    pq.write_table(pa.table({"kind": ["b"], "reason": ["c"]}), path)
+    with pytest.raises(InputError, match="qa_id, context_section_id"):
+        read_rows(path, DroppedExample)
+
+
 def test_a_missing_value_is_an_error_that_names_file_row_and_column(tmp_path: Path) -> None:
     path = tmp_path / "dropped.parquet"
     columns = {"qa_id": ["a"] * 3, "kind": ["b", "b", None], "context_section_id": [""] * 3, "reason": ["c"] * 3}
@@ -220,7 +227,11 @@ def test_numbers_and_harmless_text_stand_in_a_csv_as_they_are(tmp_path: Path) ->
     assert (tmp_path / "b.csv").read_text() == "page_id,position,title,heading,tokens,reason,content\n7,-1,T,H,3,empty,\n"
 
 
-@given(reasons=st.lists(st.text(st.sampled_from(",;\"' \r\n\0a東\ud800"), max_size=6).filter(lambda text: text.lstrip("'")[:1] not in ("\r", "\n")), max_size=5))
+@given(
+    reasons=st.lists(
+        st.text(st.sampled_from(",;\"' \r\n\0a東\ud800"), max_size=6).filter(lambda text: text.lstrip("'")[:1] not in ("\r", "\n")), max_size=5
+    )
+)
 @settings(max_examples=50, deadline=None)
 def test_whatever_text_stands_in_a_csv_is_read_back(reasons: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     assert csv_of(tmp_path_factory.getbasetemp() / "round.csv", *reasons) == [without_surrogates(reason) for reason in reasons]

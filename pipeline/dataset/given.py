@@ -136,6 +136,9 @@ def _as_row(qa: Any, paragraph: dict[str, Any], article: dict[str, Any], where: 
 
 def _checked(row: dict[str, Any], where: str) -> Question:
     """Return a row as a question (its id empty where it has none)."""
+    missing = [name for name in ("context", "question", "answerable") if row.get(name) is None]
+    if len(missing) > 1:
+        raise InputError("a row lacks columns", f"{where}: {', '.join(missing)}", "rename or add them: context, question, answers, answerable")
     context, question = (_text(row, name, where) for name in ("context", "question"))
     answerable = row.get("answerable")
     if not isinstance(answerable, bool):

@@ -90,7 +90,8 @@ def _rows(path: Path, content: bytes, required: tuple[str, ...], skip: int, at_o
                 missing = [name for name in required if name not in chunk.columns]
                 if missing:
                     found = ", ".join(map(str, chunk.columns))[:200]
-                    raise InputError("a column is missing", f"{path}: {missing[0]} (found: {found})", "rename or add it")
+                    what, do = ("a column is missing", "it") if len(missing) == 1 else ("columns are missing", "them")
+                    raise InputError(what, f"{path}: {', '.join(missing)} (found: {found})", f"rename or add {do}")
                 yield from chunk.fillna("").to_dict("records")
 
 
