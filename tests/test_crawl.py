@@ -530,6 +530,35 @@ def test_a_refusal_is_an_error_at_once(fault: Fault, said: str, crawled: Callabl
     assert len(wiki.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda: httpx.Response(200, html=f"<title>Welcome</title>{'x' * 200}"), r"HTTP 200, text/html; .*begins '<title>Welcome</title>x{58}' – check --api-url"),
+        (lambda: httpx.Response(200, json=["no", "wiki"]), r"HTTP 200, application/json, begins '\[\"no\",\"wiki\"\]' – check --api-url"),
+        (lambda: httpx.Response(200, text="pong"), "text/plain; .*begins 'pong'"),
+    ],
+)  # fmt: skip
+def test_what_answers_and_is_no_wiki_is_told_after_a_few_answers(answer: Fault, said: str) -> None:
+    wiki = MediaWiki({}, faults=[answer] * 9)
+    with pytest.raises(SourceError, match=f"what answers is no wiki's API – {WIKI}: .*{said}"):
+        asyncio.run(using(wiki, Wiki.info))
+    assert len(wiki.asked) == 3
+
+
+def test_an_empty_or_cut_off_answer_and_a_proxys_page_amid_a_crawl_are_asked_again_more_often() -> None:
+    halves: list[Fault] = [lambda: httpx.Response(200, text='{"query": {"gen'), lambda: httpx.Response(200, text="")] * 2
+    wiki = MediaWiki({}, faults=list(halves))
+    assert asyncio.run(using(wiki, Wiki.info)).name == "Test wiki"
+    assert len(wiki.asked) == 5
+
+    async def twice(opened: Wiki) -> WikiInfo:
+        await opened.info()
+        wiki.faults += [lambda: httpx.Response(200, html="<html>busy</html>")] * 4
+        return await opened.info()
+
+    assert asyncio.run(using(wiki, twice)).name == "Test wiki"
+
+
 def test_a_wiki_that_is_not_there_is_an_error_at_once() -> None:
     async def ask() -> None:
         wiki = Wiki("abstention-pipeline-tests/1 (nobody@example.org)", "en", "http://127.0.0.1:9/api.php", None)

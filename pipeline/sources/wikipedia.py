@@ -41,6 +41,8 @@ _TRANSIENT = frozenset({"maxlag", "ratelimited", "readonly", "internal_api_error
 _OF_THE_PAGE = frozenset({"missingtitle", "nosuchrevid", "nosuchpageid", "permissiondenied", "pagecannotexist", "invalidtitle"})
 _ATTEMPTS, _PATIENT_ATTEMPTS = 9, 30  # at one request: after faults, and where the wiki itself asks to wait
 _LONGEST_BACKOFF = 60.0
+_FOREIGN_ATTEMPTS = 3  # where what answers is no wiki: a proxy's page may go away in a second, a wrong address does not
+_SHOWN = 80  # characters of such an answer
 _LONGEST_WAIT = 600.0  # seconds that a Retry-After may ask for; beyond, stopping and saying so is kinder
 _TIMEOUT, _LONGEST_ANSWER = 60.0, 300.0  # seconds of silence, and of a whole answer
 _LARGEST_ANSWER = 64 * 2**20  # bytes, unpacked; MediaWiki's own limit is 2 MB of wikitext a page
@@ -54,6 +56,10 @@ class _Busy(Exception):
     def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
         self.wait = wait
+
+
+class _Foreign(_Busy):
+    """Nothing has been a wiki's answer yet, and this one is none either."""
 
 
 class Wiki:
@@ -189,6 +195,9 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
         retrying = tenacity.AsyncRetrying(stop=_is_enough, retry=tenacity.retry_if_exception_type(_Busy), reraise=True, wait=_wait)
         try:
             return await retrying(self._once, language, {**params, "maxlag": str(MAX_LAG)})
+        except _Foreign as error:
+            do = "check --api-url: it ends in /api.php; and whether this network asks to log in first"
+            raise SourceError("what answers is no wiki's API", f"{self._api_url}: {error}", do) from error
         except _Busy as error:
             raise SourceError("the wiki is busy", str(error), "run the same command again later: what was fetched is kept") from error
 
@@ -216,6 +225,8 @@ class _Client(wikipediaapi.AsyncWikipedia):  # type: ignore[misc]  # no type inf
                     if len(body) > _LARGEST_ANSWER:
                         what = f"more than {_LARGEST_ANSWER // 2**20} MB"
                         raise SourceError("the wiki's answer is too large", what, "leave the page out with title_excludes")
+            if not self._answered and response.is_success:
+                _check_native(response, bytes(body))
             return self._process_response(httpx.Response(response.status_code, headers=_plain(response.headers), content=bytes(body)), url)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise wikipediaapi.WikiConnectionError(url) from error
@@ -270,6 +281,14 @@ def _limiter(rate: float) -> AsyncLimiter:
     return AsyncLimiter(burst, burst * 60 / max(rate - burst, rate / 2))
 
 
+def _check_native(response: httpx.Response, body: bytes) -> None:
+    """Raise _Foreign where a whole answer can't be a wiki's: those are JSON objects; one that is empty or cut off may have been one."""
+    begins = body[:400].decode("utf-8-sig", "replace").strip()
+    if begins and not begins.startswith("{"):
+        kind = response.headers.get("content-type", "no content type")
+        raise _Foreign(line(f"HTTP {response.status_code}, {kind}, begins {begins[:_SHOWN]!r}"))
+
+
 def _plain(headers: httpx.Headers) -> list[tuple[bytes, bytes]]:
     """Return the headers of an answer that has been unpacked, without the Retry-After that `_heed` has read better than the library would."""
     gone = (b"content-encoding", b"content-length", b"transfer-encoding", b"retry-after")
@@ -302,6 +321,8 @@ _backoff = tenacity.wait_exponential_jitter(initial=0.5, max=_LONGEST_BACKOFF)
 def _is_enough(state: tenacity.RetryCallState) -> bool:
     """Tell whether a request is given up; a wiki that says when to come again is asked more often."""
     error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, _Foreign):
+        return state.attempt_number >= _FOREIGN_ATTEMPTS
     return state.attempt_number >= (_PATIENT_ATTEMPTS if isinstance(error, _Busy) and error.wait else _ATTEMPTS)
 
 
