@@ -44,6 +44,12 @@ def _filled(_ctx: click.Context, param: click.Parameter, value: str | None) -> s
     return value
 
 
+def _path_named(_ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
+    """Return a path; refuse an empty one, which would be the folder that one stands in."""
+    filled = _filled(_ctx, param, value)
+    return None if filled is None else Path(filled)
+
+
 def bundled(*parts: str) -> Path:
     """Return the path of a file of `data/`: in a checkout beside the package, in a wheel inside it."""
     beside = CHECKOUT.joinpath("data", *parts)
@@ -367,7 +373,7 @@ export_format = click.option(
     help="CSV for any spreadsheet, an Excel workbook, JSON lines, or a folder for datasets.load_dataset.",
 )  # fmt: skip
 output = click.option(
-    "--output", type=click.Path(path_type=Path), metavar="FILE_OR_DIR",
+    "--output", type=click.Path(), callback=_path_named, metavar="FILE_OR_DIR",
     help="Where to write.  [default: export/ in the run folder, under the table's name]",
 )  # fmt: skip
 split = click.option("--split", type=click.Choice(SPLITS), help="Of examples, those of one split alone.  [default: all]")

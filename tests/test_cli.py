@@ -70,10 +70,12 @@ def test_usage_errors_exit_with_2() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("evaluate", "--threshold", "nan"), ("create_qa", "--max-cost", "nan"), ("train", "--target", "qa", "--from", ""), ("evaluate", "--qa", " "), ("ask", "--classifier", "")],
+    [("evaluate", "--threshold", "nan"), ("create_qa", "--max-cost", "nan"), ("train", "--target", "qa", "--from", ""), ("evaluate", "--qa", " "), ("ask", "--classifier", ""), ("export", "qa", "--output", "")],
 )  # fmt: skip
 def test_no_number_and_no_name_are_usage_errors_not_the_default(arguments: tuple[str, ...]) -> None:
-    assert run(*arguments).code == 2
+    result = run(*arguments)
+    assert result.code == 2
+    assert f"Invalid value for '{arguments[-2]}'" in result.err
 
 
 @pytest.mark.parametrize("command", [("create_qa",), ("train",), ("report",), ("ask", "Who won?")])
