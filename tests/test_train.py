@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.dataset.splits import split_of
 from pipeline.errors import InputError, StorageError
 from pipeline.evaluation.metrics import by_kind, choose_threshold, measure
-from pipeline.making.dataset import parse_negatives
+from pipeline.making.dataset import parse_negatives, sentence_of
 from pipeline.negatives.pool import Asked
 from pipeline.negatives.variants import forms
 from pipeline.negatives.verify import Answers, Passed, by_rules
@@ -100,6 +100,14 @@ def test_every_candidate_became_a_row_or_was_dropped_with_a_reason(trained: Path
         refused = sum(d.kind == kind and not d.reason.startswith("not_available") for d in dropped)
         assert made + refused == counts["candidates_by_kind"][kind]
     assert all(d.reason for d in dropped)
+
+
+def test_the_summary_names_the_three_most_frequent_reasons_and_where_all_are() -> None:
+    counts = {"examples": 3, "by_kind": {"positive": 3}, "by_split": {"train": 3}, "dropped_by_reason": {"a": 1, "b": 40, "c": 5, "d": 7}}
+    assert sentence_of(counts) == "3 examples (3 positive; 3 train); candidates dropped: 40 b, 7 d, 5 c, … (all in dropped_examples.parquet)"
+    few = {**counts, "dropped_by_reason": {"a": 1, "b": 40}}
+    assert sentence_of(few).endswith("; candidates dropped: 40 b, 1 a")
+    assert sentence_of({**counts, "dropped_by_reason": {}}).endswith("3 train)")
 
 
 def test_no_context_of_a_negative_holds_the_answer(trained: Path, examples: list[Example]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _AMOUNT = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 NEGATIVE_KINDS = tuple(kind for kind in KINDS if kind != "positive")
 VERDICT_COUNTS = (("keep", "kept"), ("fix", "fixed"), ("drop", "dropped"))
+_REASONS = 3  # of dropping, the most frequent; the summary is a line, and there are a dozen
 NOTICES = 3  # of a file; one sentence shows what is meant, a thousand hide it
 
 
@@ -223,6 +224,8 @@ def counts_of(made: Made) -> dict[str, Any]:
 
 def sentence_of(counts: Mapping[str, Any]) -> str:
     """Return the counts as a sentence for a terminal."""
-    listed = {name: ", ".join(f"{n} {key}" for key, n in counts[name].items()) for name in ("by_kind", "by_split", "dropped_by_reason")}
-    dropped = f"; candidates dropped: {listed['dropped_by_reason']}" if counts["dropped_by_reason"] else ""
-    return f"{counts['examples']} examples ({listed['by_kind']}; {listed['by_split']}){dropped}"
+    by_kind, by_split = (", ".join(f"{n} {key}" for key, n in counts[name].items()) for name in ("by_kind", "by_split"))
+    reasons = sorted(counts["dropped_by_reason"].items(), key=lambda one: (-one[1], one[0]))
+    shown = ", ".join(f"{n} {reason}" for reason, n in reasons[:_REASONS])
+    more = ", … (all in dropped_examples.parquet)" if len(reasons) > _REASONS else ""
+    return f"{counts['examples']} examples ({by_kind}; {by_split}){f'; candidates dropped: {shown}{more}' if reasons else ''}"
