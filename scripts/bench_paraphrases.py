@@ -87,7 +87,9 @@ def main() -> None:
             negatives.append(_nearest(asked, negative, embed))
         print(f"{title}: {len(plants)} facts; the rules know {known} of the plants; the shipped limit is {shipped}")
         for limit in LIMITS:
-            print(f"  limit {limit:.2f}: {sum(v >= limit for v in plants):>3} plants refused, {sum(v >= limit for v in negatives):>3} true negatives with them")
+            print(
+                f"  limit {limit:.2f}: {sum(v >= limit for v in plants):>3} plants refused, {sum(v >= limit for v in negatives):>3} true negatives with them"
+            )
 
 
 def _nearest(asked: Asked, sentence: str, embed: object) -> float:

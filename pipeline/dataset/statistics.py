@@ -174,7 +174,11 @@ def _balance(found: Balance) -> str:
     far = [(f"length of {name}", *(f"{row.get(s, 0.0):.2f}" for s in splits)) for name, row in found.lengths.items()]
     wanted = ", ".join(f"{split} {share:.0%}" for split, share in found.wanted.items())
     kind, split, gap = found.widest
-    widest = f"\nWanted: {wanted} of the questions. Farthest from its share in all: {kind} in {split}, by {100 * gap:.1f} percentage points.\n" if kind else ""
+    widest = (
+        f"\nWanted: {wanted} of the questions. Farthest from its share in all: {kind} in {split}, by {100 * gap:.1f} percentage points.\n"
+        if kind
+        else ""
+    )
     distances = "\nKolmogorov–Smirnov distance of the lengths in words from those of all splits together (0: alike, 1: nothing in common).\n"
     return (
         f"## How well the splits match\n\nThe share of the questions that a split has, and of a split's examples that are of a kind.\n\n"
