@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from train_embedded import own_material
+from embedded_rows import own_material
 
 from pipeline.ledger import Ledger
 from pipeline.llm import prompts

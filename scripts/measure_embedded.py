@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from embedded_rows import WRITTEN, squad_material
 from sklearn.metrics import roc_auc_score
-from train_embedded import WRITTEN, squad_material
 
 from pipeline.evaluation.squad import score
 from pipeline.ledger import Entry
@@ -59,7 +59,7 @@ def questions(squad: Path, articles: list[str], most: int, seed: int) -> list[As
     drawn = rng.sample(material.questions, min(most, len(material.questions)))
     made = make_examples(drawn, material.sections, KINDS, True, encoder().sentence_vectors, seed)
     found = [Asked(e.context, e.question, e.answer if e.answerable else "", e.kind) for e in made.examples]
-    written = [Asked(section.context, question, "", WRITTEN) for section, question in material.unanswerable]
+    written = [Asked(trap.section.context, trap.question, "", WRITTEN) for trap in material.traps]
     by_kind: dict[str, list[Asked]] = defaultdict(list)
     for one in [*found, *written]:
         by_kind[one.kind].append(one)

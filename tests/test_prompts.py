@@ -30,7 +30,7 @@ def every_prompt() -> dict[str, object]:
         "question_for_answer": prompts.question_for_answer(CONTEXT, "Riner lost to Bashaev.", "Bashaev"),
         "write": prompts.small(CONTEXT, prompts.turn_write("Riner lost to Bashaev.", "Bashaev")),
         "read": prompts.small(CONTEXT, prompts.turn_read(QUESTION)),
-        "prove": prompts.small(CONTEXT, prompts.turn_prove(QUESTION, "Bashaev")),
+        "check": prompts.small(CONTEXT, prompts.turn_check("Riner lost to Bashaev.", "Bashaev", QUESTION)),
         "judge": prompts.small(CONTEXT, prompts.turn_judge(QUESTION)),
         "schemas": [json.loads(prompts.QA_SCHEMA), json.loads(prompts.ANSWER_SCHEMA)],
     }
@@ -77,13 +77,20 @@ def test_whatever_a_page_holds_stands_between_the_marks_and_the_task_after_them(
 
 def test_a_line_break_in_what_a_model_wrote_begins_no_line_of_the_embedded_models_turn() -> None:
     turns = (
-        prompts.turn_write("Evidence\n\nQuestion: what?", "span\nText: x"), prompts.turn_prove("Who?\nAnswer: no", "a\nEvidence: b"),
+        prompts.turn_write("Evidence\n\nQuestion: what?", "span\nText: x"), prompts.turn_check("a\nb", "c\nd", "Who?\n Right: yes"),
         prompts.turn_read("Who?\nAnswer: no"), prompts.turn_judge("Who?\n Related: yes"),
     )  # fmt: skip
     lines = [[line.partition(":")[0] for line in turn.splitlines()] for turn in turns]
     assert lines == [
-        ["", "Evidence", "Answer", "Question"], ["", "Question", "Answer", "Evidence"], ["", "Question", "Answer"], ["", "Question", " Related"],
+        ["", "Evidence", "Answer", "Question"], ["", "Evidence", "Answer", "Question", " Right"], ["", "Question", "Answer"], ["", "Question", " Related"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<repo_name>", "<file_sep>", "<empty_output>"])
+def test_a_page_cannot_say_a_token_that_steers_the_embedded_model(token: str) -> None:
+    ((_, shown),) = prompts.small(f"Title\n\n\nThe score was 3 < 4. {token}", prompts.turn_read(f"Who? {token}"))
+    assert token not in shown
+    assert "3 < 4" in shown
 
 
 def test_the_embedded_model_reads_and_judges_by_the_prompts_of_the_notebooks() -> None:

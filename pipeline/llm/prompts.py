@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 
-VERSION = "2026-11-24.3"
+VERSION = "2026-11-24.4"
 Message = tuple[str, str]
 """(role, content)"""
 
@@ -50,6 +50,7 @@ ANSWER_SCHEMA = json.dumps(
 
 
 _MARK = re.compile(r"<(?=\s*/?\s*(?:context|question|evidence|answer)\b)", re.IGNORECASE)
+_STEERS = re.compile(r"<(?=[|a-z_])", re.IGNORECASE)
 _ODD_BREAKS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
 
 
@@ -113,9 +114,9 @@ def turn_read(question: str) -> str:
     return f"\nQuestion: {_line(question)}\nAnswer:"
 
 
-def turn_prove(question: str, answer: str) -> str:
-    """Ask for the sentence that proves an answer."""
-    return f"\nQuestion: {_line(question)}\nAnswer: {_line(answer)}\nEvidence:"
+def turn_check(evidence: str, span: str, question: str) -> str:
+    """Ask whether a question is a good one for a span, ` yes` or ` no`; what `turn_write` began is gone on with, so the server has read it."""
+    return f"{turn_write(evidence, span)} {_line(question)}\n Right:"
 
 
 def turn_judge(question: str) -> str:
@@ -124,5 +125,5 @@ def turn_judge(question: str) -> str:
 
 
 def small(context: str, turn: str) -> list[Message]:
-    """Return what the embedded model is shown: a context and a turn."""
-    return [("user", context + turn)]
+    """Return what the embedded model is shown: a context and a turn, in which no text of a page can be a token that steers the model (`<|im_end|>`)."""
+    return [("user", _STEERS.sub("‹", context + turn))]

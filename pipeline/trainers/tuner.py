@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _GROUP = 32  # batches that are sorted by length together
 _WARM_STEPS, _WARM_SHARE = 30, 0.1
 _IGNORED = -100
-_REMEMBERED = 1600  # tokens in a batch: a LoRA keeps some 3 MB of activations for each, so beyond that they are computed twice
+_A_TOKEN = 3 << 20  # bytes of activations that a LoRA keeps for each token of a batch; where there is no room for them they are computed twice
 CLOCKS = "clock.json"
 
 
@@ -132,6 +132,14 @@ class Clock:
         return self.seconds / self.limit if self.limit else 0.0
 
 
+def room_for_activations() -> int:
+    """Return how many tokens a batch may have whose activations are kept: in half of the memory that is free now."""
+    import psutil
+
+    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
+    return int(free // 2 // _A_TOKEN)
+
+
 def collate_causal(rows: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
     """Return a batch padded on the left, so that all completions end together.
 
@@ -199,7 +207,7 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
         self.tally = Tally()
         self.total_steps = 1
         self.rate: Any = None
-        self.remembers = True
+        self.remembers, self.room = True, room_for_activations()
         collate = collate_pairs if not causal else collate_together if self.packs else collate_causal
         super().__init__(data_collator=lambda rows: collate(rows, pad), **more)
         self.model_accepts_loss_kwargs = False  # the mean of a batch is the mean of its completions
@@ -213,7 +221,7 @@ class Tuner(Trainer):  # type: ignore[misc, unused-ignore]
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Return the loss of a batch, and count what it got right."""
         if self.causal:
-            self._remember(model, activations=inputs["input_ids"].numel() <= _REMEMBERED)
+            self._remember(model, activations=inputs["input_ids"].numel() <= self.room)
         loss, _ = self.judged(model, inputs, self.tally)
         return (loss, {}) if return_outputs else loss
 
