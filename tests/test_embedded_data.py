@@ -40,3 +40,12 @@ def test_no_question_is_asked_twice() -> None:
 @pytest.mark.parametrize("words", ["2020 Summer Olympics", "Tokyo 2020", "2020 Olympics", "2020 Summer Paralympics"])
 def test_nothing_is_about_the_games_that_the_model_is_tested_on(words: str) -> None:
     assert not [s["title"] for s in SECTIONS if words in json.dumps(s, ensure_ascii=False)]
+
+
+def test_a_judged_span_names_its_sentence_and_no_question_holds_its_answer() -> None:
+    judged = [json.loads(line) for line in JUDGED.read_text("utf-8").splitlines()]
+    names = {"section_id", "sentence", "answer", "question", "written_by", "well_formed", "answerable", "right", "better"}
+    verdicts = [("well_formed" in line, "answerable" in line, "right" in line) for line in judged]
+    assert all(set(line) <= names for line in judged)
+    assert all(any(verdict) == all(verdict) == (line["written_by"] == "model") for verdict, line in zip(verdicts, judged, strict=True))
+    assert not [line["better"] for line in judged if mentions(line.get("better", ""), line["answer"])]
