@@ -49,3 +49,16 @@ def test_a_judged_span_names_its_sentence_and_no_question_holds_its_answer() -> 
     assert all(set(line) <= names for line in judged)
     assert all(any(verdict) == all(verdict) == (line["written_by"] == "model") for verdict, line in zip(verdicts, judged, strict=True))
     assert not [line["better"] for line in judged if mentions(line.get("better", ""), line["answer"])]
+
+
+def test_a_question_that_is_learnt_to_be_written_is_found_right_by_the_turn_that_asks_for_it() -> None:
+    from embedded_rows import Judged, turns_of_judged
+
+    from pipeline.dataset.formats import NO, YES
+    from pipeline.llm import prompts
+
+    rows = list(turns_of_judged([Judged("Context", "Riner lost to Bashaev.", "Bashaev", "Who beat Riner?", "Whom did Bashaev lose to?", True)]))
+    written, wrong = rows[0], next(row for row in rows if row.kind == "check judged")
+    assert written.text + written.answer == prompts.turn_check("Riner lost to Bashaev.", "Bashaev", "Who beat Riner?") + YES
+    assert (wrong.text, wrong.answer) == (prompts.turn_check("Riner lost to Bashaev.", "Bashaev", "Whom did Bashaev lose to?"), NO)
+    assert [row.kind for row in rows] == ["write judged", "read judged", "check judged", "decline judged", "judge judged"]

@@ -115,7 +115,10 @@ def turn_read(question: str) -> str:
 
 
 def turn_check(evidence: str, span: str, question: str) -> str:
-    """Ask whether a question is a good one for a span, ` yes` or ` no`; what `turn_write` began is gone on with, so the server has read it."""
+    """Ask whether a question is a good one for a span, ` yes` or ` no`; what `turn_write` began is gone on with, so the server has read it.
+
+    For the next adapter: that of now was not trained on it, and nothing asks it yet.
+    """
     return f"{turn_write(evidence, span)} {_line(question)}\n Right:"
 
 
